@@ -1,0 +1,57 @@
+# Ostatok. `make run` and `make test` need Python 3.11 or newer, make and a network, nothing else.
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+CODE := ostatok http stream db tests
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-long check fix lock clean
+
+help: ## what this file can do
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+setup: .venv/local ## build .venv and fetch what `make run` needs
+	@$(BIN)/ostatok fetch
+
+run: .venv/local ## the whole system on this machine; ARGS='--port 8123' passes arguments on
+	@exec $(BIN)/ostatok up $(ARGS)
+
+test: check ## format, lint, types and tests: what CI runs; ARGS='-k balance' passes arguments on
+	$(BIN)/pytest -m 'not long' $(ARGS)
+
+test-long: .venv/dev ## the tests that take minutes
+	$(BIN)/pytest -m long $(ARGS)
+
+check: .venv/dev ## format, lint and types, changing nothing
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+
+fix: .venv/dev ## let ruff put format and lint right
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+lock: .venv/dev ## choose versions anew and write requirements/*.txt
+	$(BIN)/python requirements/lock.py
+
+clean: ## remove .venv and what tools left; data folders stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo 'Ostatok needs Python 3.11 or newer. Name one: make PYTHON=/path/to/python3.12' >&2; exit 1; }
+	@echo 'Making .venv'
+	@$(PYTHON) -m venv .venv || { echo 'Python is there without its venv module: on Debian, apt install python3-venv' >&2; rm -rf .venv; exit 1; }
+
+# The stamps are made last, so that an installation that broke off is done again.
+.venv/local: requirements/local.txt pyproject.toml | .venv/bin/python
+	@echo 'Installing packages (locked by hash)'
+	@$(PIP) install --require-hashes -r requirements/local.txt
+	@$(PIP) install --no-build-isolation --no-deps -e .
+	@touch $@
+
+.venv/dev: requirements/dev.txt .venv/local
+	@echo 'Installing the tools for tests'
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@

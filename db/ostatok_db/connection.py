@@ -1,0 +1,76 @@
+"""How the ledger's connections are made, and what an error of the database means."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from ostatok.errors import LedgerCorrupt, LedgerUnavailable
+from ostatok.settings import Settings
+
+# The server's own troubles: connection, resources, shutdown, and a transaction to do again. Waiting
+# mends them. https://www.postgresql.org/docs/current/errcodes-appendix.html
+TRANSIENT_CLASSES = frozenset({"08", "40", "53", "57", "58"})
+
+
+def conninfo(
+    settings: Settings,
+    *,
+    name: str,
+    schema: str | None = None,
+    statement_seconds_max: float | None = None,
+) -> str:
+    """The connection string of a session of ours.
+
+    ``search_path`` decides which ledger it sees; time zone and date style make the text of a date
+    the same everywhere; a commit is on the disk before it is answered, whatever the server's
+    default is.
+    """
+    given = settings.database_conninfo
+    session = {
+        "search_path": schema or settings.database_schema,
+        "timezone": "UTC",
+        "datestyle": "ISO",
+        "synchronous_commit": "on",
+    }
+    if statement_seconds_max is not None:
+        session["statement_timeout"] = f"{statement_seconds_max * 1000:.0f}"
+    options = " ".join(f"-c {key}={value}" for key, value in session.items())
+    before = conninfo_to_dict(given).get("options") or ""
+    return make_conninfo(
+        given,
+        application_name=f"ostatok {name}",
+        options=f"{before} {options}".strip(),
+        connect_timeout=5,
+        keepalives_idle=10,
+        keepalives_interval=5,
+        keepalives_count=3,
+        tcp_user_timeout=20_000,
+    )
+
+
+@contextmanager
+def errors_of_ours() -> Iterator[None]:
+    """Turn an error of psycopg into :class:`LedgerUnavailable` or :class:`LedgerCorrupt`."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise of_ours(error) from error
+
+
+def of_ours(error: psycopg.Error) -> LedgerUnavailable | LedgerCorrupt:
+    """Which of our errors an error of psycopg is: by its SQLSTATE, by its type when it has none."""
+    state = error.sqlstate
+    if state is None:
+        transient = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    else:
+        transient = state[:2] in TRANSIENT_CLASSES
+    # Not the whole text: its DETAIL can hold a row, and so an INN.
+    text = error.diag.message_primary or str(error).strip().partition("\n")[0]
+    if transient:
+        return LedgerUnavailable(f"Postgres: {text}")
+    return LedgerCorrupt(
+        f"Postgres refused what can't be refused (SQLSTATE {state}): {text}",
+        hint="Nothing of the batch was written. Compare the ledger with the journal first.",
+    )

@@ -1,0 +1,273 @@
+"""Writing the ledger. One function, :meth:`Ledger.apply`, serves the stream, replay and rebuild."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Self
+
+import msgspec
+import psycopg
+from psycopg.rows import TupleRow
+from psycopg.types.json import set_json_loads
+
+from ostatok.errors import JournalMismatch, LedgerFenced
+from ostatok.journal import DeadLetter, Entry
+from ostatok_db.connection import errors_of_ours
+from ostatok_db.queries import queries
+
+Position = tuple[int, int]
+"""(partition, offset)"""
+
+
+class Outcome(StrEnum):
+    """What became of a record. Every record of the topic has exactly one of the first four."""
+
+    APPLIED = "applied"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    DEAD = "dead"
+    SEEN = "seen"
+    """Read again; it has its outcome, and nothing was written."""
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """The records of one partition in ``[first_offset, next_offset)``, each an entry or dead.
+
+    The bounds are the reader's positions, not the records' offsets: a topic may skip offsets.
+    """
+
+    partition: int
+    first_offset: int
+    next_offset: int
+    entries: Sequence[Entry]
+    dead: Sequence[DeadLetter] = ()
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """What one transaction applies: at most one slice of each partition."""
+
+    topic: str
+    topic_id: str
+    slices: Sequence[Slice]
+
+
+class Repeat(msgspec.Struct, frozen=True):
+    """A duplicate or a conflict, as it was recorded."""
+
+    partition: int
+    offset: int
+    outcome: Outcome
+    operation_id: str
+    inn: str
+    request_id: str | None
+    differences: Mapping[str, Mapping[str, str]] | None
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What :meth:`Ledger.apply` did, once it is committed."""
+
+    counts: Mapping[Outcome, int]
+    others: Mapping[Position, Outcome]
+    """The outcome of every record of the batch that is not ``applied``."""
+    repeats: Sequence[Repeat]
+
+    def outcome_of(self, partition: int, offset: int) -> Outcome:
+        """The outcome of a record of the batch."""
+        return self.others.get((partition, offset), Outcome.APPLIED)
+
+
+class Ledger:
+    """A connection that applies batches to the ledger its search_path shows."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[TupleRow]) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def connect(cls, conninfo: str) -> Self:
+        """Open a connection of its own. Raises :class:`LedgerUnavailable`."""
+        with errors_of_ours():
+            connection = await psycopg.AsyncConnection.connect(conninfo)
+            set_json_loads(msgspec.json.decode, connection)
+            await connection.execute(queries["make_staging"])
+            await connection.commit()
+        return cls(connection)
+
+    async def close(self) -> None:
+        """Close the connection; an open transaction is rolled back."""
+        await self._connection.close()
+
+    async def offsets(self, topic: str) -> dict[int, tuple[int, str]]:
+        """Where the ledger stands: partition → (next offset, id of the topic)."""
+        with errors_of_ours():
+            async with self._connection.transaction():
+                cursor = await self._connection.execute(queries["read_offsets"], {"topic": topic})
+                return {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
+
+    async def apply(self, batch: Batch) -> Applied:
+        """Give every record of the batch its outcome, in one transaction with the offsets.
+
+        What lies behind the ledger's offsets is ``seen`` and skipped, so a batch may be applied
+        again after any failure. Raises, with nothing written: :class:`LedgerUnavailable` (do the
+        same again later), :class:`LedgerFenced` (a slice begins after the ledger's offset),
+        :class:`JournalMismatch` (another topic), :class:`LedgerCorrupt`.
+        """
+        with errors_of_ours():
+            async with self._connection.transaction(), self._connection.cursor() as cursor:
+                slices, others = await self._past_the_fence(cursor, batch)
+                entries = [entry for one in slices for entry in one.entries]
+                dead = [letter for one in slices for letter in one.dead]
+                repeats: list[Repeat] = []
+                if entries:
+                    repeats = await self._apply_entries(cursor, batch.topic, entries, others)
+                for letter in dead:
+                    await cursor.execute(
+                        queries["record_dead_letter"], _dead_letter_row(batch.topic, letter)
+                    )
+                    others[letter.record.partition, letter.record.offset] = Outcome.DEAD
+                if slices:
+                    await cursor.execute(
+                        queries["advance_offsets"],
+                        {
+                            "topic": batch.topic,
+                            "partitions": [one.partition for one in slices],
+                            "next_offsets": [one.next_offset for one in slices],
+                        },
+                    )
+        counts = Counter(others.values())
+        records = sum(len(one.entries) + len(one.dead) for one in batch.slices)
+        counts[Outcome.APPLIED] = records - counts.total()
+        return Applied(counts, others, repeats)
+
+    async def _past_the_fence(
+        self, cursor: psycopg.AsyncCursor[TupleRow], batch: Batch
+    ) -> tuple[list[Slice], dict[Position, Outcome]]:
+        """Lock where the ledger stands and cut off what lies behind it."""
+        partitions = sorted(one.partition for one in batch.slices)
+        await cursor.execute(
+            queries["lock_offsets"], {"topic": batch.topic, "partitions": partitions}
+        )
+        stands = {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
+        ahead: list[Slice] = []
+        seen: dict[Position, Outcome] = {}
+        for one in batch.slices:
+            if one.partition not in stands:
+                raise JournalMismatch(
+                    f"The ledger knows no partition {one.partition} of topic {batch.topic}.",
+                    hint="Run `ostatok migrate`.",
+                )
+            stands_at, topic_id = stands[one.partition]
+            if topic_id != batch.topic_id:
+                raise JournalMismatch(
+                    f"Topic {batch.topic} is another one (id {batch.topic_id}) than the ledger "
+                    f"was built from (id {topic_id}).",
+                    hint="Point OSTATOK_TOPIC at the right topic, or start a new ledger.",
+                )
+            if one.first_offset > stands_at:
+                raise LedgerFenced(
+                    f"Partition {one.partition} is applied up to {stands_at}, "
+                    f"the batch begins at {one.first_offset}."
+                )
+            for partition, offset in _positions(one):
+                if offset < stands_at:
+                    seen[partition, offset] = Outcome.SEEN
+            if one.next_offset > stands_at:
+                ahead.append(_from_offset(one, stands_at))
+        return ahead, seen
+
+    async def _apply_entries(
+        self,
+        cursor: psycopg.AsyncCursor[TupleRow],
+        topic: str,
+        entries: Sequence[Entry],
+        others: dict[Position, Outcome],
+    ) -> list[Repeat]:
+        async with cursor.copy(queries["copy_incoming"]) as copy:
+            await copy.write("".join(map(_copy_line, entries)))
+        await cursor.execute(queries["apply_incoming"], {"topic": topic})
+        applied = await cursor.fetchall()
+        if sum(count for _, count, _ in applied) == len(entries):
+            return []
+        await cursor.execute(queries["record_repeats"], {"topic": topic})
+        repeats = [_repeat(row) for row in await cursor.fetchall()]
+        now = {(partition, offset) for partition, _, offsets in applied for offset in offsets}
+        fresh = {(one.partition, one.offset): one.outcome for one in repeats}
+        for entry in entries:
+            position = (entry.partition, entry.offset)
+            if position not in now:
+                others[position] = fresh.get(position, Outcome.SEEN)
+        return repeats
+
+
+def _positions(one: Slice) -> Iterator[Position]:
+    for entry in one.entries:
+        yield entry.partition, entry.offset
+    for letter in one.dead:
+        yield letter.record.partition, letter.record.offset
+
+
+def _from_offset(one: Slice, offset: int) -> Slice:
+    """The part of a slice that is not behind ``offset``."""
+    if one.first_offset == offset:
+        return one
+    return Slice(
+        one.partition,
+        offset,
+        one.next_offset,
+        [entry for entry in one.entries if entry.offset >= offset],
+        [letter for letter in one.dead if letter.record.offset >= offset],
+    )
+
+
+def _copy_line(entry: Entry) -> str:
+    """Write a line of COPY's text format. Three fields may hold a backslash; none a control
+    character, which the grammar and the reading of headers keep out.
+    """  # noqa: D205
+    payment = entry.payment
+    return (
+        f"{payment.operation_id}\t{payment.inn}\t{payment.amount}\t"
+        f"{_copy_text(payment.document_number)}\t{payment.document_date.isoformat()}\t"
+        f"{_copy_text(entry.source)}\t{_copy_text(entry.request_id)}\t"
+        f"{entry.partition}\t{entry.offset}\t{entry.received_at.isoformat()}\n"
+    )
+
+
+def _copy_text(value: str | None) -> str:
+    return r"\N" if value is None else value.replace("\\", "\\\\")
+
+
+def _dead_letter_row(topic: str, letter: DeadLetter) -> dict[str, Any]:
+    record = letter.record
+    headers = record.headers or ()
+    return {
+        "topic": topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "reason": letter.reason,
+        "key": record.key,
+        "value": record.value,
+        "header_names": [name.encode(errors="surrogateescape") for name, _ in headers],
+        "header_values": [value for _, value in headers],
+        "timestamp_ms": record.timestamp_ms,
+        "received_at": letter.received_at,
+    }
+
+
+def _repeat(row: TupleRow) -> Repeat:
+    partition, offset, outcome, operation_id, inn, request_id, differences = row
+    return Repeat(partition, offset, Outcome(outcome), operation_id, inn, request_id, differences)
+
+
+def slices_of(
+    entries: Iterable[Entry], dead: Iterable[DeadLetter], bounds: Mapping[int, tuple[int, int]]
+) -> list[Slice]:
+    """Sort records into a slice for each partition of ``bounds``: partition → (first, next)."""
+    entries_of: dict[int, list[Entry]] = {partition: [] for partition in bounds}
+    dead_of: dict[int, list[DeadLetter]] = {partition: [] for partition in bounds}
+    for entry in entries:
+        entries_of[entry.partition].append(entry)
+    for letter in dead:
+        dead_of[letter.record.partition].append(letter)
+    return [
+        Slice(partition, first, after, entries_of[partition], dead_of[partition])
+        for partition, (first, after) in bounds.items()
+    ]

@@ -1,0 +1,20 @@
+"""Loads queries.sql: each statement by its name."""
+
+import re
+from importlib.resources import files
+from typing import LiteralString, cast
+
+_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+
+
+def _load() -> dict[str, LiteralString]:
+    text = files("ostatok_db").joinpath("queries.sql").read_text(encoding="utf-8")
+    pieces = _NAME.split(text)[1:]
+    # A file of ours is as good as a literal; nothing from outside ever gets into a statement.
+    return {
+        name: cast("LiteralString", statement.strip())
+        for name, statement in zip(pieces[::2], pieces[1::2], strict=True)
+    }
+
+
+queries = _load()

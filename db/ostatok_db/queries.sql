@@ -1,0 +1,140 @@
+-- Every statement of the ledger, named, with what it promises. Loaded by queries.py.
+
+-- name: make_staging
+-- The batch under way. Lives as long as the connection, empty at each transaction's end.
+CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
+    operation_id    uuid,
+    inn             text,
+    amount          numeric(15, 2),
+    document_number text,
+    document_date   timestamptz,
+    source          text,
+    request_id      text,
+    partition       integer,
+    "offset"        bigint,
+    received_at     timestamptz
+) ON COMMIT DELETE ROWS;
+
+-- name: copy_incoming
+COPY incoming FROM STDIN;
+
+-- name: lock_offsets
+-- Locks the rows of the partitions in this batch, in partition order, and gives where each stands.
+-- Whoever holds them is the only one who writes for the INNs of these partitions; a worker that
+-- was paused finds here that another went past it.
+SELECT partition, next_offset, topic_id FROM applied_offset
+WHERE topic = %(topic)s AND partition = ANY(%(partitions)s) ORDER BY partition FOR UPDATE;
+
+-- name: apply_incoming
+-- Records each operation not seen before, and with it the log entry and the balance.
+-- Within a partition the lowest offset of an operation wins, between partitions the first received.
+-- Inserts in operation order and updates in INN order, so that two batches can't deadlock.
+-- Gives for each partition how many were applied, and which unless all were.
+WITH first_in_partition AS (
+    SELECT DISTINCT ON (operation_id, partition) * FROM incoming
+    ORDER BY operation_id, partition, "offset"
+), candidate AS (
+    SELECT DISTINCT ON (operation_id) * FROM first_in_partition
+    ORDER BY operation_id, received_at, partition
+), inserted AS (
+    INSERT INTO payment (operation_id, inn, amount, document_number, document_date, source,
+                         request_id, topic, partition, "offset", received_at)
+    SELECT operation_id, inn, amount, document_number, document_date, source,
+           request_id, %(topic)s, partition, "offset", received_at
+    FROM candidate ORDER BY operation_id
+    ON CONFLICT (operation_id) DO NOTHING
+    RETURNING *
+), entered AS (
+    SELECT i.*,
+           coalesce(o.head, '') AS before,
+           coalesce(o.entries, 0) + row_number() OVER so_far AS entry,
+           coalesce(o.balance, 0) + sum(i.amount) OVER so_far AS new_balance,
+           greatest(o.changed_at, max(i.received_at) OVER so_far) AS created_at
+    FROM inserted i LEFT JOIN organization o USING (inn)
+    WINDOW so_far AS (PARTITION BY i.inn ORDER BY i."offset" ROWS UNBOUNDED PRECEDING)
+), linked AS (
+    SELECT *, chain(before, concat_ws(E'\n',
+               inn, entry, operation_id, amount, new_balance, document_number,
+               (extract(epoch FROM document_date) * 1000000)::bigint,
+               topic, partition, "offset",
+               (extract(epoch FROM received_at) * 1000000)::bigint,
+               coalesce(source, '')
+           )) OVER (PARTITION BY inn ORDER BY entry ROWS UNBOUNDED PRECEDING) AS link
+    FROM entered
+), logged AS (
+    INSERT INTO balance_log (inn, entry, operation_id, amount, previous_balance, new_balance,
+                             created_at, link)
+    SELECT inn, entry, operation_id, amount, new_balance - amount, new_balance, created_at, link
+    FROM linked
+), balanced AS (
+    INSERT INTO organization AS o (inn, balance, entries, head, changed_at)
+    SELECT DISTINCT ON (inn) inn, new_balance, entry, link, created_at
+    FROM linked ORDER BY inn, entry DESC
+    ON CONFLICT (inn) DO UPDATE SET balance = excluded.balance, entries = excluded.entries,
+                                    head = excluded.head, changed_at = excluded.changed_at
+)
+SELECT partition, count(*) AS applied,
+       CASE WHEN (SELECT count(*) FROM inserted) < (SELECT count(*) FROM incoming)
+            THEN array_agg("offset") END AS offsets
+FROM inserted GROUP BY partition;
+
+-- name: record_repeats
+-- Gives each record of the batch that another record of its operation had won its outcome.
+-- A statement of its own, so that it sees the winner that another session committed meanwhile.
+INSERT INTO duplicate (topic, partition, "offset", operation_id, inn, outcome, differences,
+                       source, request_id, received_at)
+SELECT %(topic)s, i.partition, i."offset", i.operation_id, i.inn,
+       CASE WHEN d.differences IS NULL THEN 'duplicate' ELSE 'conflict' END, d.differences,
+       i.source, i.request_id, i.received_at
+FROM incoming i
+JOIN payment p USING (operation_id)
+CROSS JOIN LATERAL (
+    SELECT jsonb_object_agg(field, jsonb_build_object('recorded', recorded, 'received', received))
+    FROM (VALUES
+        ('payer_inn', p.inn, i.inn),
+        ('amount', p.amount::text, i.amount::text),
+        ('document_number', p.document_number, i.document_number),
+        ('document_date', p.document_date::text, i.document_date::text)
+    ) AS compared (field, recorded, received)
+    WHERE recorded <> received
+) AS d (differences)
+WHERE (p.topic, p.partition, p."offset") <> (%(topic)s, i.partition, i."offset")
+ORDER BY i.partition, i."offset"
+ON CONFLICT (topic, partition, "offset") DO NOTHING
+RETURNING partition, "offset", outcome, operation_id::text, inn, request_id, differences;
+
+-- name: record_dead_letter
+INSERT INTO dead_letter (topic, partition, "offset", reason, key, value, header_names,
+                         header_values, timestamp_ms, received_at)
+VALUES (%(topic)s, %(partition)s, %(offset)s, %(reason)s, %(key)s, %(value)s, %(header_names)s,
+        %(header_values)s, %(timestamp_ms)s, %(received_at)s)
+ON CONFLICT (topic, partition, "offset") DO NOTHING;
+
+-- name: advance_offsets
+-- The last statement of a batch: its outcomes and this row are committed together or not at all.
+UPDATE applied_offset SET next_offset = reached.next_offset
+FROM unnest(%(partitions)s::integer[], %(next_offsets)s::bigint[])
+     AS reached (partition, next_offset)
+WHERE topic = %(topic)s AND applied_offset.partition = reached.partition
+  AND applied_offset.next_offset < reached.next_offset;
+
+-- name: read_offsets
+-- Where each partition of the topic stands, and which topic it was.
+SELECT partition, next_offset, topic_id FROM applied_offset
+WHERE topic = %(topic)s ORDER BY partition;
+
+-- name: make_offsets
+-- Starts a topic never applied before at its first offset.
+INSERT INTO applied_offset (topic, partition, next_offset, topic_id)
+SELECT %(topic)s, partition, 0, %(topic_id)s
+FROM generate_series(0, %(partitions)s - 1) AS partition
+ON CONFLICT (topic, partition) DO NOTHING;
+
+-- name: read_standings
+-- Balances and how far their partitions are applied, in one snapshot, in the order asked.
+SELECT o.balance, coalesce(a.next_offset, 0)
+FROM unnest(%(inns)s::text[], %(partitions)s::integer[]) WITH ORDINALITY
+     AS asked (inn, partition, place)
+LEFT JOIN organization o USING (inn)
+LEFT JOIN applied_offset a ON a.topic = %(topic)s AND a.partition = asked.partition
+ORDER BY asked.place;

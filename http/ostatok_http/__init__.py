@@ -1,0 +1,1 @@
+"""The HTTP service: takes the bank's webhooks in and answers balances."""

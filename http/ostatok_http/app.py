@@ -1,0 +1,188 @@
+"""The HTTP service put together: what answers where, and how one process of it lives and ends."""
+
+import asyncio
+import errno
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+
+import structlog
+from aiohttp import web
+from prometheus_client import disable_created_metrics
+
+from ostatok import logs
+from ostatok.errors import OstatokError
+from ostatok.payment import BODY_BYTES_MAX
+from ostatok.settings import PREFIX, Settings
+from ostatok_db.reading import Reader
+from ostatok_http.answers import answering
+from ostatok_http.balance import BalanceEndpoint, Balances
+from ostatok_http.health import Health
+from ostatok_http.metrics import Metrics
+from ostatok_http.ports import Journal, Ledger
+from ostatok_http.publisher import Publisher
+from ostatok_http.receiver import Receiver
+from ostatok_http.watermark import Watermark
+
+KEEPALIVE_SECONDS = 75.0
+HEADER_BYTES_MAX = 8_190
+HEADERS_MAX = 64
+LINGERING_SECONDS = 2.0
+"""How long the rest of a refused body is read and dropped, so that the sender sees the refusal."""
+
+CLOSE_SECONDS_MIN = 0.5
+"""What the producer has at the least for its last words when the drain took all its time."""
+
+log = structlog.get_logger()
+
+
+def create_app(settings: Settings, journal: Journal, ledger: Ledger) -> web.Application:
+    """Put the service together. It opens journal and ledger itself, and closes them at its end."""
+    metrics = Metrics(settings)
+    watermark = Watermark.open(settings)
+    balances = Balances(settings, ledger, watermark)
+    receiver = Receiver(settings, journal, watermark, metrics)
+    balance = BalanceEndpoint(balances, metrics)
+    health = Health(journal, ledger)
+    app = web.Application(
+        middlewares=[answering(settings, metrics)],
+        client_max_size=BODY_BYTES_MAX,
+    )
+    # A sender that leaves out the last slash means the same: a redirect would lose its body.
+    for end, bare in (("/", ""), ("", ".bare")):
+        app.router.add_post(f"/api/webhook/bank{end}", receiver.receive, name=f"webhook{bare}")
+        path = f"/api/organizations/{{inn:[^/]*}}/balance{end}"
+        app.router.add_get(path, balance.get, name=f"balance{bare}")
+    app.router.add_get("/healthz", health.alive)
+    app.router.add_get("/readyz", health.ready)
+    app.router.add_get("/metrics", metrics.page)
+
+    async def lifecycle(_app: web.Application) -> AsyncIterator[None]:
+        await journal.open()
+        await ledger.open()
+        yield
+        await journal.close(drain.seconds_left())
+        balances.close()
+        health.close()
+        await ledger.close()
+        watermark.close()
+
+    drain = _Drain(settings.http_drain_seconds)
+
+    async def begin_drain(_app: web.Application) -> None:
+        drain.begin()
+
+    app.cleanup_ctx.append(lifecycle)
+    app.on_shutdown.append(begin_drain)
+    return app
+
+
+def make_runner(app: web.Application, settings: Settings) -> web.AppRunner:
+    """Serve ``app`` with this service's limits on what a client may do."""
+    return web.AppRunner(
+        app,
+        access_log=None,  # Each webhook is an event of our own.
+        auto_decompress=False,  # A compressed body is refused, so it is never inflated.
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        max_line_size=HEADER_BYTES_MAX,
+        max_field_size=HEADER_BYTES_MAX,
+        max_headers=HEADERS_MAX,
+        lingering_time=LINGERING_SECONDS,
+        # aiohttp waits as long twice: for the handlers, then for those whose body it cut off.
+        shutdown_timeout=settings.http_drain_seconds / 2,
+    )
+
+
+def run(settings: Settings) -> None:
+    """Be one process of the service, until SIGTERM or SIGINT; a second one ends it at once.
+
+    Raises :class:`OstatokError` when it can't listen.
+    """
+    logs.configure(settings)
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    stopping = asyncio.Event()
+    _on_signals(stopping)
+    app = create_app(settings, Publisher(settings), Reader(settings))
+    runner = make_runner(app, settings)
+    await runner.setup()
+    try:
+        await _listen(runner, settings)
+        host, port = runner.addresses[0][:2]
+        log.info("http_listening", host=host, port=port, worker=settings.http_worker)
+        await stopping.wait()
+        log.info("http_stopping", worker=settings.http_worker)
+    finally:
+        await runner.cleanup()
+    log.info("http_stopped", worker=settings.http_worker)
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> None:
+    host, port = settings.http_host, settings.http_port
+    site = web.TCPSite(
+        runner,
+        host,
+        port,
+        backlog=settings.http_connections_max,
+        reuse_port=settings.http_workers > 1,
+    )
+    try:
+        await site.start()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise OstatokError(
+                f"Port {port} on {host} is in use.",
+                hint=f"Stop what listens there, or set {PREFIX}HTTP_PORT to another port.",
+            ) from error
+        raise OstatokError(
+            f"Listening on {host}, port {port}, is not possible: {error.strerror or error}.",
+            hint=f"See {PREFIX}HTTP_HOST and {PREFIX}HTTP_PORT.",
+        ) from error
+
+
+def _on_signals(stopping: asyncio.Event) -> None:
+    """Stop in order at the first signal, at once when the same one comes again.
+
+    The same one: Ctrl-C reaches a whole group of processes, and then their supervisor's SIGTERM
+    comes too.
+    """
+    seen: set[int] = set()
+
+    def stop(number: int) -> None:
+        if number in seen:
+            os._exit(128 + number)
+        seen.add(number)
+        stopping.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    with suppress(ImportError):
+        import uvloop  # noqa: PLC0415  # it may not be there
+
+        return uvloop.new_event_loop
+    return None
+
+
+class _Drain:
+    """The time that is left of the drain."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until: float | None = None
+
+    def begin(self) -> None:
+        self._until = asyncio.get_running_loop().time() + self._seconds
+
+    def seconds_left(self) -> float:
+        if self._until is None:
+            return CLOSE_SECONDS_MIN
+        return max(CLOSE_SECONDS_MIN, self._until - asyncio.get_running_loop().time())

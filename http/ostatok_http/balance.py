@@ -1,0 +1,231 @@
+"""Answering a balance: many requests become one query, and none misses what it was promised."""
+
+import asyncio
+import re
+from functools import partial
+from typing import NamedTuple
+
+from aiohttp import hdrs, web
+
+from ostatok.errors import LedgerUnavailable
+from ostatok.journal import partition_of
+from ostatok.settings import Settings
+from ostatok_db.reading import Standing
+from ostatok_http.answers import (
+    ANSWER,
+    APPLIED_HEADER,
+    JSON,
+    STALE_HEADER,
+    refuse_organization,
+)
+from ostatok_http.metrics import Metrics
+from ostatok_http.patience import Question
+from ostatok_http.ports import Ledger
+from ostatok_http.watermark import Watermark
+
+QUERIES_MAX = 2
+"""Queries under way at once: one that is answered and one that gathers no dust meanwhile."""
+
+QUERY_ORGANIZATIONS_MAX = 1_000
+"""What one query asks for at the most; the rest goes into the next one."""
+
+POLL_SECONDS = 0.005
+"""How often the ledger is asked how far it is, while somebody waits for it."""
+
+_is_inn = re.compile(r"[0-9]{10}(?:[0-9]{2})?").fullmatch
+
+
+class Reading(NamedTuple):
+    """The answer to one balance read."""
+
+    standing: Standing
+    partition: int
+    stale: bool
+    """True: webhooks that were acknowledged before the read are still missing in it."""
+
+
+class BalanceEndpoint:
+    """The balance's endpoint."""
+
+    def __init__(self, balances: "Balances", metrics: Metrics) -> None:
+        self._balances = balances
+        self._metrics = metrics
+
+    async def get(self, request: web.Request) -> web.Response:
+        """Answer 200 with the balance, or 404 for an INN never paid by and for what is no INN."""
+        inn = request.match_info["inn"]
+        if not _is_inn(inn):
+            refuse_organization()
+        with self._metrics.reading():
+            standing, partition, stale = await self._balances.read(inn)
+        headers = {
+            APPLIED_HEADER: f"{partition}:{standing.next_offset}",
+            hdrs.CACHE_CONTROL: "no-store",
+        }
+        if stale:
+            headers[STALE_HEADER] = "true"
+            request[ANSWER] = "stale"
+        if standing.balance is None:
+            refuse_organization(headers)
+        request[ANSWER] = "stale" if stale else "found"
+        # From the Decimal itself, never through a float: a JSON number with two decimals.
+        body = f'{{"inn": "{inn}", "balance": {standing.balance:.2f}}}'
+        return web.Response(body=body.encode(), content_type=JSON, headers=headers)
+
+
+class Balances:
+    """Reads balances for all requests of this process."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, watermark: Watermark) -> None:
+        self._watermark = watermark
+        self._read_wait_seconds = settings.read_wait_seconds
+        self._readers_max = settings.http_requests_max
+        self._readers = 0
+        self._partitions = 0
+        self._how_many_partitions = Question(ledger.partitions, settings.database_timeout_seconds)
+        self._queries = _Queries(ledger, settings.database_timeout_seconds)
+        self._progress = _Progress(ledger)
+
+    async def read(self, inn: str) -> Reading:
+        """Read the balance once everything is in it that was acknowledged before now.
+
+        Waits for that no longer than the setting says, then takes what is there. Raises
+        :class:`LedgerUnavailable` when the database is away, or too many reads are in hand.
+        """
+        if self._readers >= self._readers_max:
+            raise LedgerUnavailable("Too many balance reads are in hand.")
+        self._readers += 1
+        try:
+            return await self._read(inn)
+        except LedgerUnavailable:
+            self._partitions = 0  # Whatever comes back may be another database.
+            raise
+        finally:
+            self._readers -= 1
+
+    async def _read(self, inn: str) -> Reading:
+        until = asyncio.get_running_loop().time() + self._read_wait_seconds
+        if not self._partitions:
+            self._partitions = await self._how_many_partitions.answer()
+        partition = partition_of(inn, self._partitions)
+        wanted = self._watermark.of(partition)
+        standing = await self._queries.ask((inn, partition))
+        if standing.next_offset < wanted:
+            await self._progress.reach(partition, wanted, until)
+            standing = await self._queries.ask((inn, partition))
+        return Reading(standing, partition, stale=standing.next_offset < wanted)
+
+    def close(self) -> None:
+        """Stop what runs in the background."""
+        self._how_many_partitions.close()
+        self._queries.close()
+        self._progress.close()
+
+
+class _Queries:
+    """Gathers what is asked in one turn of the loop, or during a query, into one query."""
+
+    def __init__(self, ledger: Ledger, seconds: float) -> None:
+        self._ledger = ledger
+        self._seconds = seconds
+        self._asked: list[tuple[tuple[str, int], asyncio.Future[Standing]]] = []
+        self._tasks: set[asyncio.Task[list[Standing]]] = set()
+        self._scheduled = False
+
+    async def ask(self, organization: tuple[str, int]) -> Standing:
+        """Read the standing of an (INN, its partition), in a snapshot no older than this call."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Standing] = loop.create_future()
+        self._asked.append((organization, answer))
+        if not self._scheduled and len(self._tasks) < QUERIES_MAX:
+            self._scheduled = True
+            loop.call_soon(self._start)
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await answer
+        except TimeoutError:
+            raise LedgerUnavailable("The database does not answer in time.") from None
+
+    def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    def _start(self) -> None:
+        self._scheduled = False
+        while self._asked and len(self._tasks) < QUERIES_MAX:
+            asked = self._asked[:QUERY_ORGANIZATIONS_MAX]
+            del self._asked[:QUERY_ORGANIZATIONS_MAX]
+            organizations = list(dict.fromkeys(organization for organization, _ in asked))
+            task = asyncio.ensure_future(self._ledger.standings(organizations))
+            self._tasks.add(task)
+            task.add_done_callback(partial(self._answer, organizations, asked))
+
+    def _answer(
+        self,
+        organizations: list[tuple[str, int]],
+        asked: list[tuple[tuple[str, int], asyncio.Future[Standing]]],
+        task: asyncio.Task[list[Standing]],
+    ) -> None:
+        self._tasks.discard(task)
+        error = _error_of(task)
+        found = {} if error else dict(zip(organizations, task.result(), strict=True))
+        for organization, answer in asked:
+            if answer.done():
+                continue  # Its reader has gone.
+            if error:
+                answer.set_exception(error)
+            else:
+                answer.set_result(found[organization])
+        self._start()
+
+
+class _Progress:
+    """Tells readers when the ledger has come far enough: one poll for all who wait."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._waiting: dict[asyncio.Future[None], tuple[int, int]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def reach(self, partition: int, offset: int, until: float) -> None:
+        """Wait until all of ``partition`` below ``offset`` is applied, or until the loop's time."""
+        loop = asyncio.get_running_loop()
+        seconds = until - loop.time()
+        if seconds <= 0:
+            return
+        reached = loop.create_future()
+        self._waiting[reached] = (partition, offset)
+        if self._task is None:
+            self._task = loop.create_task(self._poll())
+            self._task.add_done_callback(self._end)
+        try:
+            await asyncio.wait_for(reached, seconds)
+        except TimeoutError:
+            return
+        finally:
+            self._waiting.pop(reached, None)
+
+    def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _poll(self) -> None:
+        while self._waiting:
+            next_offsets = await self._ledger.next_offsets()
+            for reached, (partition, offset) in self._waiting.items():
+                if next_offsets.get(partition, 0) >= offset and not reached.done():
+                    reached.set_result(None)
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        error = _error_of(task)
+        for reached in self._waiting:
+            if error and not reached.done():
+                reached.set_exception(error)
+
+
+def _error_of(task: "asyncio.Task[list[Standing]] | asyncio.Task[None]") -> BaseException | None:
+    if task.cancelled():
+        return LedgerUnavailable("The service is stopping.")
+    return task.exception()

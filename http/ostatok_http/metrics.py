@@ -1,0 +1,137 @@
+"""What the HTTP service counts, by the conventions of Prometheus.
+
+Several workers share a folder of mapped files, and whichever is asked answers for all. The files
+are named by the worker's number, not by its process id: a worker that died and came back goes on
+counting in its own files, so none are left over.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, values
+from prometheus_client.aiohttp import make_aiohttp_handler
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from ostatok.settings import Settings
+
+WEBHOOK_ANSWERS = (
+    "accepted",
+    "invalid",
+    "too_large",
+    "too_slow",
+    "unsupported",
+    "full",
+    "unavailable",
+    "failed",
+)
+BALANCE_ANSWERS = ("found", "not_found", "stale", "unavailable", "failed")
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, float("inf"))
+_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+
+class Metrics:
+    """The counters of this process, and the page that shows those of all workers."""
+
+    def __init__(self, settings: Settings) -> None:
+        registry = CollectorRegistry()
+        if settings.http_workers_folder is None:
+            ProcessCollector(registry=registry)
+            self._make(registry)
+            self.page = make_aiohttp_handler(registry)
+            return
+        folder = settings.http_workers_folder / "metrics"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        with _values_in(folder, settings.http_worker):
+            self._make(registry)
+        shared = CollectorRegistry()
+        MultiProcessCollector(shared, path=str(folder))  # type: ignore[no-untyped-call]
+        self.page = make_aiohttp_handler(shared)
+
+    def _make(self, registry: CollectorRegistry) -> None:
+        webhooks = Counter(
+            "ostatok_http_webhooks",
+            "Webhooks of the bank, by what was answered",
+            ["answer"],
+            registry=registry,
+        )
+        balance_reads = Counter(
+            "ostatok_http_balance_reads",
+            "Balance reads, by what was answered",
+            ["answer"],
+            registry=registry,
+        )
+        # Every child is made here and now: a counter that shows up with its first count is one
+        # whose first count no rate() sees.
+        self._answers = {
+            "webhook": {answer: webhooks.labels(answer) for answer in WEBHOOK_ANSWERS},
+            "balance": {answer: balance_reads.labels(answer) for answer in BALANCE_ANSWERS},
+        }
+        self._publish_seconds = Histogram(
+            "ostatok_http_publish_seconds",
+            "Time until the journal acknowledged a webhook, or did not",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._publishing = Gauge(
+            "ostatok_http_publishing",
+            "Webhooks in hand that the journal has not acknowledged",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self._publishing.set(0)
+        self._balance_seconds = Histogram(
+            "ostatok_http_balance_seconds",
+            "Time of a balance read, its wait for acknowledged webhooks included",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+
+    def answered(self, route: str, answer: str) -> None:
+        """Count one answer of ``route``; routes that nobody counts are left out."""
+        counters = self._answers.get(route)
+        if counters is not None:
+            counters.get(answer, counters["failed"]).inc()
+
+    @contextmanager
+    def publishing(self) -> Iterator[None]:
+        """Around the time in which the journal has a webhook in hand."""
+        self._publishing.inc()
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            self._publish_seconds.observe(perf_counter() - started)
+            self._publishing.dec()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Around a balance read."""
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            self._balance_seconds.observe(perf_counter() - started)
+
+
+@contextmanager
+def _values_in(folder: Path, worker: int) -> Iterator[None]:
+    """Make metrics keep their values in ``folder``.
+
+    prometheus_client decides that once, by a variable of the environment, when it is imported;
+    metrics look at the decision when they are made, so it can be another one for a while.
+    """
+    before, environment = values.ValueClass, os.environ.get(_VARIABLE)
+    os.environ[_VARIABLE] = str(folder)
+    values.ValueClass = values.MultiProcessValue(lambda: worker)  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        values.ValueClass = before
+        if environment is None:
+            del os.environ[_VARIABLE]
+        else:
+            os.environ[_VARIABLE] = environment

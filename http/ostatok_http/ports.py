@@ -1,0 +1,64 @@
+"""What the HTTP service needs of the world: a journal to publish to and a ledger to read from.
+
+:class:`ostatok_http.publisher.Publisher` and :class:`ostatok_db.reading.Reader` are the real ones.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Protocol
+
+from ostatok_db.reading import Standing
+
+RecordHeaders = list[tuple[str, bytes]]
+
+
+class Position(NamedTuple):
+    """Where a record lies in the journal: the receipt of a webhook."""
+
+    partition: int
+    offset: int
+
+
+class Journal(Protocol):
+    """The topic, as the receiver writes to it."""
+
+    async def open(self) -> None:
+        """Start connecting; does not wait for a broker to be there."""
+
+    async def close(self, seconds: float) -> None:
+        """Send what is in hand, for at most ``seconds``, and let go."""
+
+    async def publish(self, key: bytes, value: bytes, headers: RecordHeaders) -> Position:
+        """Return once the journal has the record.
+
+        Raises :class:`ostatok.errors.JournalUnavailable` when that did not happen in time; then
+        nobody knows whether the record is in the journal, and the sender has to repeat it.
+        """
+        ...
+
+    async def missing(self) -> Literal["broker", "topic"] | None:
+        """What is not there of all that a record needs."""
+
+
+class Ledger(Protocol):
+    """Balances, as they can be read. Every method raises ``LedgerUnavailable``."""
+
+    async def open(self) -> None:
+        """Start connecting; does not wait for the database to be there."""
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+
+    async def partitions(self) -> int:
+        """How many partitions the journal has."""
+        ...
+
+    async def standings(self, asked: Sequence[tuple[str, int]]) -> list[Standing]:
+        """Of each (INN, its partition) the standing, in the order asked, in one snapshot."""
+        ...
+
+    async def next_offsets(self) -> dict[int, int]:
+        """Of each partition the next offset to apply."""
+        ...
+
+    async def check(self) -> None:
+        """Return when database and schema are there."""

@@ -1,0 +1,116 @@
+"""Taking a webhook in: parse, publish, answer. A 200 means that the journal has it."""
+
+import asyncio
+import re
+from datetime import UTC, datetime
+
+from aiohttp import hdrs, web
+
+from ostatok.errors import InvalidPayment
+from ostatok.journal import headers_of, key_of
+from ostatok.payment import BODY_BYTES_MAX, Payment, has_valid_check_digits, masked, parse
+from ostatok.settings import Settings
+from ostatok_http.answers import ANSWER, JSON, POSITION_HEADER, REQUEST_ID
+from ostatok_http.events import Events
+from ostatok_http.metrics import Metrics
+from ostatok_http.ports import Journal, Position
+from ostatok_http.watermark import Watermark
+
+BODY_SECONDS_MAX = 10.0
+"""How long a body may take to come in whole."""
+
+SOURCE = "bank"
+
+_ACCEPTED = b'{"message": "Payment processed successfully"}'
+
+
+class Receiver:
+    """The webhook's endpoint."""
+
+    def __init__(
+        self, settings: Settings, journal: Journal, watermark: Watermark, metrics: Metrics
+    ) -> None:
+        self._journal = journal
+        self._watermark = watermark
+        self._metrics = metrics
+        self._check_digits = settings.inn_check_digits
+        self._accepted = Events("webhook_accepted", wanted=settings.log_operations)
+
+    async def receive(self, request: web.Request) -> web.Response:
+        """Answer 200 once the journal has the payment, new or seen before."""
+        body = await _read(request)
+        payment = self._parse(body)
+        position = await self._publish(payment, body, request)
+        request[ANSWER] = "accepted"
+        receipt = f"{position.partition}:{position.offset}"
+        return web.Response(body=_ACCEPTED, content_type=JSON, headers={POSITION_HEADER: receipt})
+
+    def _parse(self, body: bytes) -> Payment:
+        payment = parse(body)
+        if self._check_digits and not has_valid_check_digits(payment.inn):
+            raise InvalidPayment({"payer_inn": "has wrong check digits"})
+        return payment
+
+    async def _publish(self, payment: Payment, body: bytes, request: web.Request) -> Position:
+        headers = headers_of(
+            source=SOURCE,
+            received_at=datetime.now(UTC),
+            request_id=request[REQUEST_ID],
+            traceparent=_traceparent(request),
+        )
+        with self._metrics.publishing():
+            position = await self._journal.publish(key_of(payment.inn), body, headers)
+        # Before the 200 goes out: whoever has it may read at once, from any worker.
+        self._watermark.move(position.partition, position.offset + 1)
+        self._accepted.add(
+            operation_id=payment.operation_id,
+            inn=masked(payment.inn),
+            partition=position.partition,
+            offset=position.offset,
+            request_id=request[REQUEST_ID],
+        )
+        return position
+
+
+async def _read(request: web.Request) -> bytes:
+    """The body as it came. A body that is too long or of another kind is not even read."""
+    _refuse_other_kinds(request)
+    if (request.content_length or 0) > BODY_BYTES_MAX:
+        raise web.HTTPRequestEntityTooLarge(BODY_BYTES_MAX)
+    if request.content.is_eof():  # It is all here, as nearly always: no timer needed.
+        return await request.read()
+    try:
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    except OSError as error:
+        raise web.RequestPayloadError("The sender hung up in the middle.") from error
+
+
+_is_charset_other_than_utf8 = re.compile(
+    r";\s*charset\s*=\s*(?!\"?utf-?8\"?\s*(?:;|$))", re.IGNORECASE
+).search
+
+
+def _refuse_other_kinds(request: web.Request) -> None:
+    content_type = request.headers.get(hdrs.CONTENT_TYPE)
+    if content_type and content_type != JSON:
+        media_type = content_type.partition(";")[0].strip().lower()
+        if media_type != JSON or _is_charset_other_than_utf8(content_type):
+            raise web.HTTPUnsupportedMediaType
+    encoding = request.headers.get(hdrs.CONTENT_ENCODING)
+    if encoding and encoding.strip().lower() != "identity":
+        # RFC 9110, section 15.5.16: says what would have been taken.
+        raise web.HTTPUnsupportedMediaType(headers={hdrs.ACCEPT_ENCODING: "identity"})
+
+
+_is_traceparent = re.compile(
+    r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+).fullmatch
+
+
+def _traceparent(request: web.Request) -> str | None:
+    """The W3C trace context of the request, passed on only when it is one."""
+    given = request.headers.get("traceparent")
+    return given if given and _is_traceparent(given) else None

@@ -1,0 +1,243 @@
+"""The command ``ostatok``: it puts the parts together. Imports everything; nothing imports it.
+
+Parts are imported where they run, so that each command needs, and loads, its own alone.
+"""
+
+import asyncio
+import secrets
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from ostatok import __version__
+from ostatok.errors import LocalError, OstatokError
+
+LOOPBACK = "127.0.0.1"
+
+
+class _Commands(click.Group):
+    """Commands in the order a newcomer meets them; an error of ours is a sentence and a hint."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OstatokError as error:
+            _fail(error)
+
+
+def _fail(error: OstatokError) -> NoReturn:
+    click.echo(f"ostatok: {error}", err=True)
+    if error.hint:
+        click.echo(error.hint, err=True)
+    sys.exit(1)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ostatok")
+def main() -> None:
+    """Take a bank's payment webhooks in, and answer the balance of an INN.
+
+    `ostatok up` runs everything on this machine. The other commands run one part each against
+    the Kafka and the Postgres that the environment variables OSTATOK_… name; the README lists
+    them.
+    """
+
+
+@main.command()
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".ostatok"),
+    show_default=True,
+    help="Folder of all data and logs. The next start on it goes on where this one was.",
+)
+@click.option("--host", default=LOOPBACK, show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(1, 65_535), default=8000, show_default=True, help="HTTP port."
+)
+@click.option(
+    "--http",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that take webhooks and answer balances.",
+)
+@click.option(
+    "--stream",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that apply the journal to the ledger.",
+)
+def up(data: Path, host: str, port: int, http: int, stream: int) -> None:
+    """Run the whole system here, in the foreground, with its own Kafka and Postgres.
+
+    Needs no Java, Docker or PostgreSQL: what is missing is fetched at the first start. Ctrl-C
+    stops it; nothing is lost.
+    """
+    from ostatok.local.up import up as run_up  # noqa: PLC0415
+
+    asyncio.run(run_up(data, host=host, port=port, http=http, stream=stream))
+
+
+@main.command()
+def fetch() -> None:
+    """Fetch what `up` needs beyond Python packages: Kafka's own files. Quick when it is there."""
+    from ostatok.local.jars import cache_folder, provide  # noqa: PLC0415
+    from ostatok.local.screen import Screen  # noqa: PLC0415
+
+    screen = Screen()
+    folder = cache_folder()
+    asyncio.run(provide(folder, screen.progress, folder.parent / "fetch.log"))
+    screen.line("Ready for `make run`.")
+
+
+@main.command()
+def migrate() -> None:
+    """Make the topic and the schema, or bring them up to date. Safe to run again at any time.
+
+    Refuses a topic whose settings would break a promise, or that is not the one the ledger was
+    built from.
+    """
+    from ostatok import logs  # noqa: PLC0415
+    from ostatok.settings import load  # noqa: PLC0415
+    from ostatok_db.migrate import adopt_topic  # noqa: PLC0415
+    from ostatok_db.migrate import migrate as migrate_schema  # noqa: PLC0415
+    from ostatok_stream.topic import Topic  # noqa: PLC0415
+
+    settings = load()
+    logs.configure(settings)
+    topic_id, partitions = Topic(settings).ensure()
+    revision = migrate_schema(settings)
+    adopt_topic(settings, topic_id=topic_id, partitions=partitions)
+    click.echo(
+        f"Topic {settings.topic}: {partitions} partitions. "
+        f"Schema {settings.database_schema}: revision {revision}."
+    )
+
+
+@main.command()
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    help="Processes that share the port. [default: OSTATOK_HTTP_WORKERS, which is 1]",
+)
+def http(workers: int | None) -> None:
+    """Take webhooks and answer balances, until SIGTERM or Ctrl-C."""
+    from ostatok.settings import load  # noqa: PLC0415
+
+    settings = load() if workers is None else load(http_workers=workers)
+    if settings.http_workers == 1 or settings.http_workers_folder is not None:
+        from ostatok_http.app import run  # noqa: PLC0415
+
+        run(settings)
+        return
+    from ostatok.local.up import serve_http  # noqa: PLC0415
+
+    asyncio.run(
+        serve_http(
+            host=settings.http_host,
+            port=settings.http_port,
+            workers=settings.http_workers,
+            drain_seconds=settings.http_drain_seconds,
+        )
+    )
+
+
+@main.command()
+def stream() -> None:
+    """Apply the journal to the ledger, until SIGTERM or Ctrl-C.
+
+    Run as many as you like, up to the topic's partitions: they share them out among themselves.
+    """
+    from ostatok_stream.app import run  # noqa: PLC0415
+
+    run()
+
+
+_SHARE = click.FloatRange(0, 1)
+
+
+@main.command()
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The service.")
+@click.option("--webhooks", type=click.IntRange(1), default=10_000, show_default=True)
+@click.option(
+    "--rate",
+    type=click.FloatRange(0),
+    default=0,
+    help="Webhooks a second. [default: as fast as they are answered]",
+)
+@click.option("--connections", type=click.IntRange(1, 1_000), default=64, show_default=True)
+@click.option(
+    "--organizations", type=click.IntRange(1, 1_000_000), default=1_000, show_default=True
+)
+@click.option("--duplicates", type=_SHARE, default=0.1, show_default=True, help="Their share.")
+@click.option("--conflicts", type=_SHARE, default=0.01, show_default=True, help="Their share.")
+@click.option("--bad", type=_SHARE, default=0.01, show_default=True, help="Share of bad bodies.")
+@click.option("--seed", type=int, help="Repeats an earlier run. [default: by chance]")
+@click.option(
+    "--patience",
+    type=click.FloatRange(1),
+    default=120,
+    show_default=True,
+    help="Seconds to repeat one webhook, and to wait for the last balance.",
+)
+def simulate(  # noqa: PLR0913  # one for each option
+    *,
+    url: str,
+    webhooks: int,
+    rate: float,
+    connections: int,
+    organizations: int,
+    duplicates: float,
+    conflicts: float,
+    bad: float,
+    seed: int | None,
+    patience: float,
+) -> None:
+    """Be a bank: post webhooks at a running service, then prove every balance.
+
+    Sends new payments, duplicates, conflicts (the same operation with another amount) and bad
+    bodies; repeats what gets no answer, as a bank would. Exits 1 when a balance is not the sum of
+    the payments that were acknowledged.
+    """
+    from ostatok.local.screen import Screen  # noqa: PLC0415
+    from ostatok.local.simulate import DIFFERENCES_SHOWN_MAX, Plan, Simulation  # noqa: PLC0415
+
+    if duplicates + conflicts + bad > 1:
+        raise click.UsageError("The shares must not add up to more than 1.")
+    chosen = secrets.randbits(32) if seed is None else seed
+    plan = Plan(
+        url=url,
+        webhooks=webhooks,
+        rate=rate,
+        connections=connections,
+        organizations=organizations,
+        duplicates=duplicates,
+        conflicts=conflicts,
+        bad=bad,
+        seed=chosen,
+        patience_seconds=patience,
+    )
+    screen = Screen()
+    screen.line(f"Sending {webhooks} webhooks to {url}, --seed {chosen}")
+    report = asyncio.run(Simulation(plan, screen.progress).run())
+    screen.line()
+    for answer, count in sorted(report.answers.items()):
+        screen.line(f"  {answer:15} {count:10}")
+    screen.line(
+        f"{report.answers.total() / report.seconds:.0f} webhooks a second, "
+        f"{report.repeats} sent again."
+    )
+    for line in report.wrong[:DIFFERENCES_SHOWN_MAX]:
+        screen.line(line)
+    if report.wrong:
+        raise LocalError(
+            f"{len(report.wrong)} things are wrong.", hint=f"Repeat with --seed {chosen}."
+        )
+    screen.line(f"All {report.balances} balances are right: {report.total} rubles arrived once.")

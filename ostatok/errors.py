@@ -1,0 +1,76 @@
+"""Everything that can go wrong, as one tree. A docstring is the message when none is given.
+
+OstatokError
+├── SettingsError            the environment is wrong; names the variable and what it should be
+├── InvalidPayment           the body is no payment; names each field and why
+├── JournalError
+│   ├── JournalUnavailable   no acknowledgement within the deadline; the sender may repeat
+│   │   └── JournalFull      more in hand than the limit: refused at once, nothing was sent
+│   └── JournalMismatch      the topic is not the one the ledger was built from; stop
+├── LedgerError
+│   ├── LedgerUnavailable    Postgres is away; wait and try again
+│   ├── LedgerFenced         another worker went past this batch; drop it and seek again
+│   └── LedgerCorrupt        an invariant is broken; stop and show the rows
+└── LocalError               an embedded service can't be had on this machine
+"""
+
+from collections.abc import Mapping
+
+
+class OstatokError(Exception):
+    """Something went wrong in Ostatok."""
+
+    def __init__(self, message: str | None = None, *, hint: str | None = None) -> None:
+        doc = type(self).__doc__ or ""
+        super().__init__(message or doc.split("\n", 1)[0])
+        self.hint = hint
+
+
+class SettingsError(OstatokError):
+    """A setting is missing or wrong."""
+
+
+class InvalidPayment(OstatokError):
+    """The body is not a payment."""
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        """Keep ``reasons``: field name → what is wrong with it; "" stands for the whole body."""
+        self.reasons = dict(reasons)
+        text = "; ".join(f"{field}: {why}" if field else why for field, why in reasons.items())
+        super().__init__(text)
+
+
+class JournalError(OstatokError):
+    """The journal (the Kafka topic) refused."""
+
+
+class JournalUnavailable(JournalError):
+    """The journal did not acknowledge the record in time."""
+
+
+class JournalFull(JournalUnavailable):
+    """As many records wait for the journal as may wait."""
+
+
+class JournalMismatch(JournalError):
+    """The topic is not the one this ledger was built from."""
+
+
+class LedgerError(OstatokError):
+    """The ledger (the Postgres schema) refused."""
+
+
+class LedgerUnavailable(LedgerError):
+    """The database can't be reached."""
+
+
+class LedgerFenced(LedgerError):
+    """The ledger does not stand where this batch begins."""
+
+
+class LedgerCorrupt(LedgerError):
+    """An invariant of the ledger does not hold."""
+
+
+class LocalError(OstatokError):
+    """An embedded service could not be started on this machine."""

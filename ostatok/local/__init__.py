@@ -1,0 +1,1 @@
+"""Postgres and Kafka out of packages, and the supervisor behind ``ostatok up``."""

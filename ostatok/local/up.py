@@ -1,0 +1,220 @@
+"""``ostatok up``: the whole system in the foreground, on embedded services."""
+
+import asyncio
+import ipaddress
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from ostatok import settings
+from ostatok.errors import LocalError
+from ostatok.local import ports, processes
+from ostatok.local.folder import DataFolder
+from ostatok.local.kafka import EmbeddedKafka
+from ostatok.local.parts import Part, Running
+from ostatok.local.postgres import DATABASE, ROLE, EmbeddedPostgres
+from ostatok.local.screen import Screen
+from ostatok.local.service import Service
+from ostatok.local.supervisor import Supervisor, together
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# All parts must be down within 10 s; what is left after the drain goes to Kafka and Postgres.
+HTTP_DRAIN_SECONDS = 3
+
+_READY = """
+Ostatok is ready.
+
+  HTTP       {http}
+  Postgres   postgresql://{role}@127.0.0.1:{postgres}/{database} (password: in run.json)
+  Kafka      {kafka}, topic {topic}
+  Logs       {log}
+  All this   {run_file}
+
+Post a payment, then read the balance:
+
+  curl -X POST {http}/api/webhook/bank/ -H 'Content-Type: application/json' -d '{payment}'
+  curl {http}/api/organizations/1234567890/balance/
+
+It is open to anyone who reaches {reach}.
+Ctrl-C stops it."""
+_PAYMENT = (
+    '{"operation_id": "ccf0a86d-041b-4991-bcf7-e2352f7b8a4a", "amount": 145000, '
+    '"payer_inn": "1234567890", "document_number": "PAY-328", '
+    '"document_date": "2024-04-27T21:00:00Z"}'
+)
+
+
+async def up(data: Path, *, host: str, port: int, http: int, stream: int) -> None:
+    """Run the whole system on the folder ``data`` until Ctrl-C or SIGTERM.
+
+    ``http`` and ``stream`` are numbers of processes. Raises LocalError when it can't come up.
+    """
+    # Read once, before anything starts, so that a wrong variable is named at once.
+    topic = settings.load().topic
+    folder = DataFolder(data)
+    with folder.held(processes.base_url(host, port)):
+        _check_port(host, port)
+        system = _System(folder, host, port, topic)
+        await _until_stopped(system.run(http, stream), system.supervisor, system.screen)
+
+
+async def serve_http(*, host: str, port: int, workers: int, drain_seconds: float) -> None:
+    """Run the processes of ``ostatok http --workers N`` until Ctrl-C or SIGTERM.
+
+    They have our environment and write to our terminal.
+    """
+    _check_port(host, port)
+    screen = Screen(sys.stderr)
+    supervisor = Supervisor(say=screen.line)
+    with tempfile.TemporaryDirectory(prefix="ostatok-http-") as folder:
+        given = processes.Given(os.environ, stop_seconds=drain_seconds + 2)
+        parts = processes.http_parts(
+            given, host=host, port=port, workers=workers, folder=Path(folder)
+        )
+        await _until_stopped(_serve(supervisor, parts), supervisor, screen)
+
+
+async def _serve(supervisor: Supervisor, parts: list[Part]) -> None:
+    # Not ready is no reason to end: Kafka and Postgres are others' here, and may come later.
+    await supervisor.start(parts, wait=False)
+    await supervisor.watch()
+
+
+class _System:
+    """What one ``up`` runs."""
+
+    def __init__(self, folder: DataFolder, host: str, port: int, topic: str) -> None:
+        self.folder = folder
+        self.host = host
+        self.port = port
+        self.topic = topic
+        self.screen = Screen()
+        self.supervisor = Supervisor(say=self.screen.line, changed=self._note)
+        ports.keep(port)
+        self.postgres = EmbeddedPostgres(
+            folder.postgres, ports.free_port(), log=folder.log / "postgres.log"
+        )
+        self.kafka = EmbeddedKafka(folder.kafka, ports.free_port(), log=folder.log / "kafka.log")
+        self._metrics_ports: list[int] = []
+        self._is_ready = False
+
+    async def run(self, http: int, stream: int) -> None:
+        """Bring everything up, say where it is, and keep it up until cancelled."""
+        await together(self._start(self.postgres, "Postgres"), self._start(self.kafka, "Kafka"))
+        environment = processes.embedded_environment(
+            self.postgres.database_url, self.kafka.bootstrap_servers
+        )
+        environment["OSTATOK_HTTP_DRAIN_SECONDS"] = str(HTTP_DRAIN_SECONDS)
+        self.screen.progress("Schema and topic: migrating")
+        given = processes.Given(environment, self.folder.log)
+        await Running(processes.migrate_part(given)).wait_success()
+        self._metrics_ports = [ports.free_port() for _ in range(stream)]
+        shared = self.folder.empty_folder("http")
+        parts = processes.http_parts(
+            given, host=self.host, port=self.port, workers=http, folder=shared
+        ) + processes.stream_parts(given, self._metrics_ports)
+        self.screen.progress(f"Starting {http} http and {stream} stream")
+        await self.supervisor.start(parts)
+        self._is_ready = True
+        self._note()
+        self._say_where()
+        await together(self.supervisor.watch(), self._speed_up())
+
+    async def _speed_up(self) -> None:
+        try:
+            await self.kafka.make_archive()
+        except LocalError as error:
+            # Everything works without it, only the next start is slower.
+            self.screen.line(str(error))
+
+    async def _start(self, service: Service, title: str) -> None:
+        await service.prepare(self.screen.progress)
+        self.screen.progress(f"{title}: starting")
+        await self.supervisor.start([service.part()])
+
+    def _note(self) -> None:
+        """Keep run.json true."""
+        if self._is_ready:
+            content = {
+                "http": processes.base_url(self.host, self.port),
+                "database_url": self.postgres.database_url,
+                "kafka": self.kafka.bootstrap_servers,
+                "topic": self.topic,
+                "pids": {
+                    name: self.supervisor.pids(name)
+                    for name in ("http", "stream", "kafka", "postgres")
+                },
+                "stream_metrics": [
+                    processes.base_url("127.0.0.1", port) for port in self._metrics_ports
+                ],
+            }
+            self.folder.write_run_file(content)
+
+    def _say_where(self) -> None:
+        reach = f"{self.host}:{self.port}"
+        if _is_loopback(self.host):
+            reach += ", which is this machine alone"
+        self.screen.line(
+            _READY.format(
+                http=processes.base_url(self.host, self.port),
+                role=ROLE,
+                database=DATABASE,
+                postgres=self.postgres.port,
+                kafka=self.kafka.bootstrap_servers,
+                topic=self.topic,
+                log=self.folder.log,
+                run_file=self.folder.run_file,
+                payment=_PAYMENT,
+                reach=reach,
+            )
+        )
+
+
+async def _until_stopped(
+    work: Coroutine[Any, Any, None], supervisor: Supervisor, screen: Screen
+) -> None:
+    """Do ``work`` until it fails or a signal says stop; then stop every part, whatever happened.
+
+    Raises what ``work`` raised.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    working = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            screen.line("Stopping…")
+    finally:
+        stopping.cancel()
+        working.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
+        for title in await supervisor.stop():
+            screen.line(f"{title} did not stop in time and was killed.")
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+    if not working.cancelled():
+        working.result()
+
+
+def _check_port(host: str, port: int) -> None:
+    try:
+        ports.check_free(port, host)
+    except OSError as error:
+        raise LocalError(
+            f"Can't listen on {host}:{port}: {error.strerror or error}.",
+            hint="Give another port, for instance --port 8123.",
+        ) from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,116 @@
+"""What becomes of a fetch: read each record, apply all of them in one transaction, say so."""
+
+import asyncio
+import time
+from typing import Any
+
+import structlog
+
+from ostatok import journal, logs
+from ostatok.errors import JournalUnavailable, LedgerUnavailable
+from ostatok.payment import masked
+from ostatok_db.ledger import Applied, Batch, Outcome, slices_of
+from ostatok_stream import metrics
+from ostatok_stream.positions import RETRY_SECONDS_MAX, RETRY_SECONDS_MIN, Positions, Session
+from ostatok_stream.transport import Fetch
+
+log = structlog.get_logger()
+
+
+class Applier:
+    """Applies fetches, one after the other."""
+
+    def __init__(
+        self, topic: str, positions: Positions, session: Session, *, log_operations: bool
+    ) -> None:
+        self._topic = topic
+        self._positions = positions
+        self._session = session
+        self._log_operations = log_operations
+
+    async def apply(self, fetch: Fetch) -> Applied:
+        """Give every record of the fetch its outcome, waiting for Postgres as long as it takes.
+
+        Raises what waiting can't mend: JournalMismatch, LedgerFenced, LedgerCorrupt.
+        """
+        started = time.perf_counter()
+        await self._check_gaps(fetch)
+        entries, dead = journal.read(fetch.records, self._positions.partitions)
+        slices = slices_of(entries, dead, fetch.bounds)
+        batch = Batch(self._topic, self._positions.topic_id, slices)
+        applied = await self._apply_until_done(batch)
+        seconds = time.perf_counter() - started
+        metrics.batch(len(fetch.records), seconds, applied.counts, fetch.bounds)
+        self._log(batch, applied, seconds)
+        return applied
+
+    async def _check_gaps(self, fetch: Fetch) -> None:
+        expected = {partition: before for partition, (before, _) in fetch.bounds.items()}
+        for record in fetch.records:
+            before = expected.pop(record.partition, record.offset)
+            if before == record.offset:
+                continue
+            try:
+                await self._positions.check_gap(record.partition, before, record)
+            except JournalUnavailable as error:
+                log.warning("gap_unchecked", partition=record.partition, reason=str(error))
+                raise
+
+    async def _apply_until_done(self, batch: Batch) -> Applied:
+        seconds = RETRY_SECONDS_MIN
+        while True:
+            try:
+                async with self._session.ledger() as ledger:
+                    return await ledger.apply(batch)
+            except LedgerUnavailable as error:
+                # Whether a commit went through whose answer was lost, the offsets will say.
+                log.warning("ledger_unavailable", reason=str(error), retry_seconds=seconds)
+                metrics.retries.inc()
+            await asyncio.sleep(seconds)
+            seconds = min(seconds * 2, RETRY_SECONDS_MAX)
+
+    def _log(self, batch: Batch, applied: Applied, seconds: float) -> None:
+        log.info(
+            "batch_applied",
+            **{str(outcome): count for outcome, count in applied.counts.items() if count},
+            offsets={one.partition: [one.first_offset, one.next_offset] for one in batch.slices},
+            seconds=round(seconds, 4),
+        )
+        if self._log_operations:
+            logs.write_many("operation_applied", self._applied_fields(batch, applied))
+        for repeat in applied.repeats:
+            if repeat.outcome is Outcome.CONFLICT or self._log_operations:
+                write = log.warning if repeat.outcome is Outcome.CONFLICT else log.info
+                write(
+                    f"operation_{repeat.outcome}",
+                    operation_id=repeat.operation_id,
+                    inn=masked(repeat.inn),
+                    partition=repeat.partition,
+                    offset=repeat.offset,
+                    request_id=repeat.request_id,
+                    differing=sorted(repeat.differences or ()),
+                )
+        for one in batch.slices:
+            for letter in one.dead:
+                position = (letter.record.partition, letter.record.offset)
+                if applied.others.get(position) is Outcome.DEAD:
+                    log.warning(
+                        "record_dead",
+                        partition=letter.record.partition,
+                        offset=letter.record.offset,
+                        reason=letter.reason,
+                    )
+
+    def _applied_fields(self, batch: Batch, applied: Applied) -> list[dict[str, Any]]:
+        return [
+            {
+                "operation_id": entry.payment.operation_id,
+                "inn": masked(entry.payment.inn),
+                "partition": entry.partition,
+                "offset": entry.offset,
+                "request_id": entry.request_id,
+            }
+            for one in batch.slices
+            for entry in one.entries
+            if applied.outcome_of(entry.partition, entry.offset) is Outcome.APPLIED
+        ]

@@ -1,0 +1,151 @@
+"""The Faust app: ``ostatok stream`` runs it, and so does ``faust -A ostatok_stream.app worker``.
+
+The only module that reads the settings at import: Faust wants a module-level app.
+"""
+
+from typing import Any
+
+import faust
+import structlog
+from faust.auth import SASLCredentials, SSLCredentials
+from yarl import URL
+
+from ostatok import logs
+from ostatok.errors import OstatokError
+from ostatok.kafka import ssl_context
+from ostatok.settings import Settings, load
+from ostatok_db.connection import conninfo
+from ostatok_stream.agent import Applier
+from ostatok_stream.ending import end_process
+from ostatok_stream.monitoring import Monitoring
+from ostatok_stream.positions import Positions, Session
+from ostatok_stream.tolerant import TolerantReader
+from ostatok_stream.topic import Topic
+
+log = structlog.get_logger()
+
+FETCHES_QUEUED_MAX = 2
+"""Fetches that wait for the one being applied. Each holds up to a batch of records."""
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"events": {"class": "ostatok.logs.LibraryHandler"}},
+    "root": {"handlers": ["events"], "level": logs.LIBRARY_LEVEL},
+}
+"""Faust sets up logging anew when it starts; this keeps what the libraries say among our events."""
+
+NEVER_SECONDS = 10 * 365 * 86_400.0
+
+
+class App(faust.App):
+    """Faust's app, knowing where its partitions start and whether it got there."""
+
+    def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._settings = settings
+        self.journal = Topic(settings)
+        self.session = Session(conninfo(settings, name="stream"))
+        self.positions = Positions(self.journal, self.session)
+        self.tolerant_reader = TolerantReader(settings)
+        self.monitoring = Monitoring(self, settings, self.journal, self.session)
+        self.is_positioned = False
+
+    def worker_init(self) -> None:
+        """Send events where the settings say, before anything happens that makes some."""
+        logs.configure(self._settings)
+        super().worker_init()
+
+    async def on_start(self) -> None:
+        """Wait for Postgres and Kafka before joining the group: a member that waits holds it up."""
+        try:
+            await self.positions.of(())
+        except OstatokError as error:
+            end_process(error)
+        await super().on_start()
+
+    async def on_stop(self) -> None:
+        """Leave."""
+        await super().on_stop()
+        await self.session.close()
+
+    def _create_directories(self) -> None:
+        """Make none: Faust's are for tables, and would lie in whatever folder we were started."""
+
+    def on_rebalance_start(self) -> None:
+        """Stop being ready while partitions move."""
+        self.is_positioned = False
+        super().on_rebalance_start()
+
+    def on_rebalance_end(self) -> None:
+        """Be ready: every partition assigned has been sought to its offset."""
+        super().on_rebalance_end()
+        self.is_positioned = True
+        assigned = sorted(tp.partition for tp in self.consumer.assignment())
+        log.info("partitions_assigned", partitions=assigned)
+
+
+def _credentials(settings: Settings) -> SASLCredentials | SSLCredentials | None:
+    context = ssl_context(settings)
+    if settings.kafka_security_protocol.startswith("SASL"):
+        password = settings.kafka_sasl_password
+        return SASLCredentials(
+            username=settings.kafka_sasl_username,
+            password=password.get_secret_value() if password else None,
+            mechanism=settings.kafka_sasl_mechanism,
+            ssl_context=context,
+        )
+    return SSLCredentials(context=context) if context else None
+
+
+def make_app(settings: Settings) -> App:
+    """Put the worker together."""
+    brokers = settings.kafka_bootstrap_servers.split(",")
+    app = App(
+        settings.stream_group,
+        settings=settings,
+        broker=[URL(f"ostatok://{broker.strip()}") for broker in brokers],
+        broker_credentials=_credentials(settings),
+        broker_client_id="ostatok-stream",
+        broker_max_poll_records=settings.stream_batch_records_max,
+        # Of a paused agent aiokafka would leave the group for good; Postgres may be away for hours.
+        broker_max_poll_interval=NEVER_SECONDS / 1000,
+        broker_session_timeout=15.0,
+        broker_heartbeat_interval=3.0,
+        broker_rebalance_timeout=30.0,
+        # An offset the topic doesn't hold is found before every seek; this is never used.
+        consumer_auto_offset_reset="earliest",
+        stream_buffer_maxsize=FETCHES_QUEUED_MAX,
+        stream_wait_empty=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        worker_redirect_stdouts=False,
+        logging_config=LOGGING,
+        autodiscover=False,
+    )
+    applier = Applier(
+        settings.topic, app.positions, app.session, log_operations=settings.log_operations
+    )
+    journal = app.topic(settings.topic, key_serializer="raw", value_serializer="raw", acks=False)
+
+    @app.agent(journal, concurrency=1, name="apply")
+    async def apply(fetches: Any) -> None:
+        async for fetch in fetches:
+            try:
+                await applier.apply(fetch)
+            except Exception as error:  # noqa: BLE001  # it ends the process, with its traceback
+                end_process(error)
+
+    return app
+
+
+def run() -> None:
+    """Run the worker until SIGTERM or SIGINT; ends the process."""
+    app.worker_init()  # As `faust worker` does.
+    worker = faust.Worker(app, app.monitoring, quiet=True)
+    worker.spinner = None
+    worker.execute_from_commandline()
+
+
+app = make_app(load())

@@ -1,0 +1,45 @@
+"""What a stream worker counts, for Prometheus."""
+
+from collections.abc import Mapping
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from ostatok_db.ledger import Outcome
+
+records = Counter("ostatok_stream_records", "Records by outcome", ["outcome"])
+batch_records = Histogram(
+    "ostatok_stream_batch_records",
+    "Records in a batch",
+    buckets=(1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000),
+)
+batch_seconds = Histogram(
+    "ostatok_stream_batch_seconds",
+    "From a fetch to its committed transaction",
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100),
+)
+retries = Counter("ostatok_stream_retries", "Batches begun again because Postgres was away")
+next_offset = Gauge(
+    "ostatok_stream_next_offset", "Next offset to apply, as this worker last saw", ["partition"]
+)
+lag_records = Gauge(
+    "ostatok_stream_lag_records", "Records of the partition not applied yet", ["partition"]
+)
+assigned_partitions = Gauge("ostatok_stream_assigned_partitions", "Partitions of this worker")
+
+for _outcome in Outcome:
+    records.labels(_outcome)
+
+
+def batch(
+    size: int,
+    seconds: float,
+    counts: Mapping[Outcome, int],
+    bounds: Mapping[int, tuple[int, int]],
+) -> None:
+    """Count a batch that is committed."""
+    batch_records.observe(size)
+    batch_seconds.observe(seconds)
+    for outcome, count in counts.items():
+        records.labels(outcome).inc(count)
+    for partition, (_, after) in bounds.items():
+        next_offset.labels(partition).set(after)

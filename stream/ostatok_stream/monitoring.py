@@ -1,0 +1,110 @@
+"""What a worker shows of itself: /healthz, /readyz, /metrics, the lag, and the courtesy commit."""
+
+import asyncio
+import os
+from typing import Any
+
+import structlog
+from aiohttp import web
+from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from mode import Service
+from prometheus_client.aiohttp import make_aiohttp_handler
+
+from ostatok.errors import JournalUnavailable, LedgerUnavailable, OstatokError
+from ostatok.settings import PREFIX, Settings
+from ostatok_stream import metrics
+from ostatok_stream.ending import end_process
+from ostatok_stream.positions import Session
+from ostatok_stream.topic import Topic
+
+INTERVAL_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+class Monitoring(Service):
+    """A small web server and a timer beside the stream."""
+
+    def __init__(
+        self, app: Any, settings: Settings, topic: Topic, session: Session, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self._app = app
+        self._settings = settings
+        self._topic = topic
+        self._session = session
+        self._runner: web.AppRunner | None = None
+
+    async def on_start(self) -> None:
+        """Listen, or end the process when the port is taken."""
+        served = web.Application()
+        served.router.add_get("/healthz", _healthz)
+        served.router.add_get("/readyz", self._readyz)
+        served.router.add_get("/metrics", make_aiohttp_handler())
+        host, port = self._settings.stream_metrics_host, self._settings.stream_metrics_port
+        self._runner = web.AppRunner(served, access_log=None, handle_signals=False)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            end_process(
+                OstatokError(
+                    f"Can't listen on {host}:{port}: {os.strerror(error.errno or 0)}.",
+                    hint=f"Set {PREFIX}STREAM_METRICS_PORT to a free port, or to 0 for any.",
+                )
+            )
+        log.info("worker_listening", addresses=[list(one[:2]) for one in self._runner.addresses])
+
+    async def on_stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        if self._app.is_positioned:
+            return web.json_response({"status": "ok"})
+        return web.json_response(
+            {"status": "unavailable", "missing": ["partitions: waiting for Kafka or Postgres"]},
+            status=503,
+        )
+
+    @Service.task
+    async def _look_around(self) -> None:
+        while not self.should_stop:
+            await self.sleep(INTERVAL_SECONDS)
+            assigned = sorted(tp.partition for tp in self._app.consumer.assignment())
+            metrics.assigned_partitions.set(len(assigned))
+            if not self._app.is_positioned:
+                continue
+            try:
+                async with self._session.ledger() as ledger:
+                    stored = await ledger.offsets(self._topic.name)
+                held = await asyncio.to_thread(self._topic.ranges, assigned)
+            except (LedgerUnavailable, JournalUnavailable) as error:
+                log.warning("lag_unknown", reason=str(error))
+                continue
+            applied = {partition: stored[partition][0] for partition in assigned}
+            metrics.lag_records.clear()
+            for partition, next_offset in applied.items():
+                lag = held[partition].end - next_offset
+                metrics.lag_records.labels(partition).set(max(lag, 0))
+                metrics.next_offset.labels(partition).set(next_offset)
+            await self._commit(applied)
+
+    async def _commit(self, applied: dict[int, int]) -> None:
+        """Tell Kafka where the ledger stands, for lag tools alone. Nothing ever reads it back."""
+        thread = self._app.consumer._thread  # noqa: SLF001  # Faust's own commit ends the consumer
+        offsets = {
+            TopicPartition(self._topic.name, partition): OffsetAndMetadata(next_offset, "")
+            for partition, next_offset in applied.items()
+        }
+        try:
+            consumer = thread._ensure_consumer()  # noqa: SLF001
+            await thread.call_thread(consumer.commit, offsets)
+        except (KafkaError, IllegalStateError, TimeoutError) as error:
+            log.info("courtesy_commit_failed", reason=repr(error))
+
+
+async def _healthz(_request: web.Request) -> web.Response:
+    return web.json_response({"status": "ok"})

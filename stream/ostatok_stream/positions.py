@@ -1,0 +1,133 @@
+"""Where a worker starts reading: the ledger's offsets, once the topic is known to be the ledger's.
+
+aiokafka resets an offset that is out of range by itself, without a word. So whatever could make it
+do so is looked for before each seek, and found means stop: a payment skipped is money lost.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+
+import structlog
+
+from ostatok.errors import JournalMismatch, JournalUnavailable, LedgerUnavailable
+from ostatok.journal import Record
+from ostatok_db.ledger import Ledger
+from ostatok_stream.topic import Topic
+
+RETRY_SECONDS_MIN = 0.1
+RETRY_SECONDS_MAX = 5.0
+
+log = structlog.get_logger()
+
+
+class Session:
+    """One ledger connection, used by one task at a time, and made anew after it broke."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._ledger: Ledger | None = None
+        self._in_use = asyncio.Lock()
+
+    @asynccontextmanager
+    async def ledger(self) -> AsyncIterator[Ledger]:
+        """Lend the connected ledger. Raises :class:`LedgerUnavailable`."""
+        async with self._in_use:
+            try:
+                if self._ledger is None:
+                    self._ledger = await Ledger.connect(self._conninfo)
+                yield self._ledger
+            except LedgerUnavailable:
+                await self._close()
+                raise
+
+    async def close(self) -> None:
+        """Close the connection when nobody uses it any more."""
+        async with self._in_use:
+            await self._close()
+
+    async def _close(self) -> None:
+        if self._ledger is not None:
+            ledger, self._ledger = self._ledger, None
+            await ledger.close()
+
+
+class Positions:
+    """Checked start offsets of the journal's partitions."""
+
+    def __init__(self, topic: Topic, session: Session) -> None:
+        self._topic = topic
+        self._session = session
+        self.topic = topic.name
+        self.topic_id = ""
+        self.partitions = 0
+
+    async def of(
+        self, partitions: Collection[int], *, wait_seconds: float = math.inf
+    ) -> dict[int, int]:
+        """Give the ledger's next offset of each partition, waiting for Postgres and Kafka.
+
+        Raises :class:`JournalMismatch` when the topic is not the one the ledger was built from or
+        no longer holds the offsets; what is away when ``wait_seconds`` are over.
+        """
+        give_up_at = time.monotonic() + wait_seconds
+        seconds = RETRY_SECONDS_MIN
+        while True:
+            try:
+                return await self._checked(partitions)
+            except (LedgerUnavailable, JournalUnavailable) as error:
+                if time.monotonic() + seconds > give_up_at:
+                    raise
+                log.warning("start_delayed", reason=str(error), retry_seconds=seconds)
+            await asyncio.sleep(seconds)
+            seconds = min(seconds * 2, RETRY_SECONDS_MAX)
+
+    async def check_gap(self, partition: int, position: int, record: Record) -> None:
+        """See that between a position and the record read next nothing was lost.
+
+        A gap is lawful: a transaction's markers and compaction leave some. It is not when the topic
+        no longer begins at or before the position, or when the offset went back.
+        """
+        held = (await asyncio.to_thread(self._topic.ranges, [partition]))[partition]
+        if record.offset < position or held.earliest > position:
+            raise _not_held(self._topic.name, partition, position, held.earliest, held.end)
+
+    async def _checked(self, partitions: Collection[int]) -> dict[int, int]:
+        described = await asyncio.to_thread(self._topic.describe)
+        name = self._topic.name
+        async with self._session.ledger() as ledger:
+            stored = await ledger.offsets(name)
+        if described is None or not stored:
+            raise JournalMismatch(f"There is no topic {name}.", hint="Run `ostatok migrate`.")
+        self.topic_id, self.partitions = described
+        if len(stored) != self.partitions:
+            raise JournalMismatch(
+                f"Topic {name} has {self.partitions} partitions, the ledger was built from "
+                f"{len(stored)}.",
+                hint="Their number must never change. Restore the topic or start a new ledger.",
+            )
+        held = await asyncio.to_thread(self._topic.ranges, partitions)
+        for partition in partitions:
+            next_offset, topic_id = stored[partition]
+            if topic_id != self.topic_id:
+                raise JournalMismatch(
+                    f"Topic {name} was made anew (id {self.topic_id}, the ledger's is {topic_id}).",
+                    hint="Restore the old topic, or start a new ledger from this one: "
+                    "another OSTATOK_DATABASE_SCHEMA.",
+                )
+            if not held[partition].earliest <= next_offset <= held[partition].end:
+                raise _not_held(
+                    name, partition, next_offset, held[partition].earliest, held[partition].end
+                )
+        return {partition: stored[partition][0] for partition in partitions}
+
+
+def _not_held(name: str, partition: int, position: int, earliest: int, end: int) -> JournalMismatch:
+    return JournalMismatch(
+        f"Partition {partition} of topic {name} holds offsets {earliest} to {end}; "
+        f"the ledger would go on at {position}.",
+        hint="Records the ledger needs are gone, or the ledger is ahead of the topic. Restore the "
+        "topic, or the database of its time; nothing was skipped.",
+    )

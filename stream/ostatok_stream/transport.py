@@ -1,0 +1,191 @@
+"""Faust's transport, taught two things: whole fetches instead of events, offsets from Postgres.
+
+Stock Faust spends about 65 µs on an event, whatever the batch size, so an event here is all that
+one fetch brought. Where to go on reading is asked of the ledger, which moves its offsets in the
+transaction that applies the records; Kafka's own group offsets are never read.
+
+Registered as ``ostatok://`` under the entry point group ``faust.transports``.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+import structlog
+from aiokafka.errors import IllegalStateError
+from aiokafka.structs import TopicPartition
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+from faust.types.transports import ConsumerT
+
+from ostatok.errors import JournalUnavailable, OstatokError
+from ostatok.journal import Record
+from ostatok_stream.ending import end_process
+
+if TYPE_CHECKING:
+    from ostatok_stream.app import App
+
+SEEK_SECONDS_MAX = 45
+"""Faust gives up on a seek after ``broker_request_timeout`` (90 s), and then hangs for good: this
+process ends well before, and the next one waits for Postgres before it joins the group."""
+
+CAREFUL_RECORDS_MAX = 500
+"""Records of a partition that are read one by one before a whole fetch is tried again."""
+CAREFUL_TIMEOUT_MS = 2_000
+
+log = structlog.get_logger()
+
+
+class Fetch(msgspec.Struct, frozen=True):
+    """What one fetch brought: of each partition the records and the positions around them."""
+
+    records: Sequence[Record]
+    bounds: Mapping[int, tuple[int, int]]
+    """Partition → (position before, position after): ``[first, next)`` is covered."""
+
+
+class Consumer(driver.Consumer):
+    """Faust's aiokafka consumer with two methods of its own."""
+
+    app: "App"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._next_offset: dict[int, int] = {}
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek every assigned partition to the ledger's offset, and give those offsets."""
+        assigned = self.assignment()
+        try:
+            start = await self.app.positions.of(
+                {tp.partition for tp in assigned}, wait_seconds=SEEK_SECONDS_MAX
+            )
+        except OstatokError as error:
+            end_process(error)
+        offsets = {tp: start[tp.partition] for tp in assigned}
+        self._next_offset = dict(start)
+        if offsets:
+            await self._thread.seek_wait(offsets)
+        return offsets
+
+    async def getmany(
+        self,
+        timeout: float,  # noqa: ASYNC109  # Faust's signature
+    ) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """Give what a fetch brought as one message, carried by one of its partitions.
+
+        Nothing fetched is ever left out: the positions before and after say what was covered.
+        """
+        try:
+            fetched, _active = await self._wait_next_records(timeout)
+        except UnicodeDecodeError as error:
+            records = await self._read_carefully(error)
+        else:
+            records = [_record(one) for some in (fetched or {}).values() for one in some]
+        if not records or self.should_stop:
+            return
+        if not self.flow_active:
+            await self._seek_back()
+            return
+        fetch = Fetch(records, self._advance(records))
+        last = records[-1]
+        carrier = TP(self.app.positions.topic, last.partition)
+        yield (
+            carrier,
+            ConsumerMessage(
+                topic=carrier.topic,
+                partition=carrier.partition,
+                offset=last.offset,
+                timestamp=last.timestamp_ms / 1000,
+                timestamp_type=0,
+                headers=[],
+                key=None,
+                value=fetch,  # type: ignore[arg-type]  # handed on unread
+                checksum=None,
+                serialized_key_size=0,
+                serialized_value_size=0,
+                tp=carrier,
+                # Without it Faust takes the message for one of an older assignment and drops it.
+                generation_id=self.app.consumer_generation_id,
+            ),
+        )
+
+    def _advance(self, records: Sequence[Record]) -> dict[int, tuple[int, int]]:
+        """Move our positions behind the records, and give where they were and where they are."""
+        after = {record.partition: record.offset + 1 for record in records}
+        bounds = {
+            partition: (self._next_offset.get(partition, offset), offset)
+            for partition, offset in after.items()
+        }
+        self._next_offset.update(after)
+        return bounds
+
+    async def _read_carefully(self, error: UnicodeDecodeError) -> list[Record]:
+        """Read one by one what holds a record that aiokafka can't decode; see tolerant.py."""
+        log.warning("fetch_undecodable", reason=str(error))
+        positions = dict(self._next_offset)
+        records: list[Record] = []
+        try:
+            held = await asyncio.to_thread(self.app.journal.ranges, positions)
+            await self._seek_and_wait(positions)
+            for partition, position in positions.items():
+                records += await self._read_partition(partition, position, held[partition].end)
+        except (JournalUnavailable, IllegalStateError, TimeoutError) as failure:
+            log.warning("careful_read_failed", reason=str(failure))
+            await self._seek_back()
+            return []
+        # The seeks made Faust take these records for read: it would drop them.
+        for partition, position in positions.items():
+            self._read_offset[TP(self.app.positions.topic, partition)] = position or None
+        return records
+
+    async def _read_partition(self, partition: int, position: int, end: int) -> list[Record]:
+        consumer, thread = self._thread._ensure_consumer(), self._thread  # noqa: SLF001
+        tp = TopicPartition(self.app.positions.topic, partition)
+        records: list[Record] = []
+        while position < end and len(records) < CAREFUL_RECORDS_MAX:
+            try:
+                fetched = await thread.call_thread(
+                    consumer.getmany, tp, timeout_ms=CAREFUL_TIMEOUT_MS, max_records=1
+                )
+            except UnicodeDecodeError:
+                reader = self.app.tolerant_reader
+                record = await asyncio.to_thread(reader.read, partition, position)
+                await self._seek_and_wait({partition: record.offset + 1})
+            else:
+                if not fetched:
+                    break
+                record = _record(fetched[tp][0])
+            position = record.offset + 1
+            records.append(record)
+        return records
+
+    async def _seek_and_wait(self, positions: Mapping[int, int]) -> None:
+        topic = self.app.positions.topic
+        await self._thread.seek_wait({TP(topic, one): offset for one, offset in positions.items()})
+
+    async def _seek_back(self) -> None:
+        """Forget a fetch that a rebalance overtook; the seek at its end comes anyway."""
+        self._next_offset.clear()
+        try:
+            await self.perform_seek()
+        except (IllegalStateError, TimeoutError) as error:
+            log.info("seek_left_to_rebalance", reason=str(error))
+
+
+def _record(fetched: Any) -> Record:
+    return Record(
+        fetched.partition,
+        fetched.offset,
+        fetched.timestamp,
+        fetched.key,
+        fetched.value,
+        fetched.headers,
+    )
+
+
+class Transport(driver.Transport):
+    """The driver with our consumer."""
+
+    Consumer: ClassVar[type[ConsumerT]] = Consumer

@@ -1,0 +1,60 @@
+"""Fixtures by subject: services, a ledger, a whole system."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from support.payments import PARTITIONS, TOPIC, TOPIC_ID
+from support.services import Rows, Services, running_services
+from support.system import System
+
+from ostatok.settings import Settings, load
+from ostatok_db.connection import conninfo
+from ostatok_db.ledger import Ledger
+from ostatok_db.migrate import adopt_topic
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[Services]:
+    """Postgres and Kafka of this run."""
+    with running_services() as running:
+        yield running
+
+
+@pytest.fixture
+def database(services: Services) -> Settings:
+    """A database with an empty ledger that knows the topic of support.payments."""
+    settings = load(database_url=services.new_database(), topic=TOPIC)
+    adopt_topic(settings, topic_id=TOPIC_ID, partitions=PARTITIONS)
+    return settings
+
+
+@pytest.fixture
+def rows(database: Settings) -> Rows:
+    """Look into the ledger from another connection."""
+
+    def look(statement: str, *values: object) -> list[tuple[Any, ...]]:
+        with psycopg.connect(conninfo(database, name="test")) as connection:
+            return connection.execute(statement.encode(), values).fetchall()
+
+    return look
+
+
+@pytest.fixture
+async def ledger(database: Settings) -> AsyncIterator[Ledger]:
+    """A connection that applies to ``database``."""
+    connected = await Ledger.connect(conninfo(database, name="test"))
+    yield connected
+    await connected.close()
+
+
+@pytest.fixture(scope="module")
+def system(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """One http and one stream process on a topic and a database of their own."""
+    folder: Path = tmp_path_factory.mktemp("system")
+    with System(services.new_settings(), folder) as running:
+        running.start_http()
+        running.start_stream()
+        yield running

@@ -1,0 +1,160 @@
+"""The process: it starts and stays without Kafka and Postgres, says what is missing, and ends."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.webhooks import GOOD, INN, WEBHOOK
+
+from ostatok.local.ports import free_port
+
+Start = Callable[..., subprocess.Popen[bytes]]
+
+PROGRAM = """
+import sys
+from ostatok.errors import OstatokError
+from ostatok.settings import load
+from ostatok_http.app import run
+
+try:
+    run(load())
+except OstatokError as error:
+    sys.exit(f"{error} {error.hint}")
+"""
+
+
+@pytest.fixture
+def port() -> int:
+    """Give a port that is free."""
+    return free_port()
+
+
+@pytest.fixture
+def start(port: int) -> Iterator[Start]:
+    """Start processes of the service, whose Kafka and Postgres nobody can reach."""
+    processes = []
+
+    def start_one(**settings: object) -> subprocess.Popen[bytes]:
+        given = {
+            "http_port": port,
+            "kafka_bootstrap_servers": "127.0.0.1:1",
+            "database_url": "postgresql://nobody@127.0.0.1:1/nothing",
+            "database_timeout_seconds": 0.5,
+            "publish_timeout_seconds": 0.5,
+            **settings,
+        }
+        environment = {f"OSTATOK_{name.upper()}": str(value) for name, value in given.items()}
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM], env=os.environ | environment, stderr=subprocess.PIPE
+        )
+        processes.append(process)
+        return process
+
+    yield start_one
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def ask(port: int, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    """Ask the service; gives status and body."""
+    request = urllib.request.Request(  # our own address
+        f"http://127.0.0.1:{port}{path}", body, {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def wait_alive(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the process answers."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                assert ask(port, "/healthz") == (200, b'{"status": "ok"}')
+                return
+        time.sleep(0.05)
+    pytest.fail("The service did not start.")
+
+
+def test_it_lives_without_kafka_and_postgres(start: Start, port: int) -> None:
+    """It starts, answers 503 to what it can't do, says what is missing, and stops in order."""
+    process = start()
+    wait_alive(port, process)
+    status, body = ask(port, "/readyz")
+    assert (status, json.loads(body)["missing"]) == (503, ["broker", "database"])
+    assert ask(port, WEBHOOK, GOOD) == (503, b'{"error": "Service unavailable"}')
+    assert ask(port, WEBHOOK, b"{") == (400, b'{"error": "Invalid data"}')
+    assert ask(port, f"/api/organizations/{INN}/balance/")[0] == 503
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    _, logged = process.communicate(timeout=20)
+    assert process.returncode == 0, logged
+    events = [json.loads(line) for line in logged.decode().splitlines()]
+    assert [event for event in events if event["level"] == "error"] == []
+    assert events[-1]["event"] == "http_stopped"
+    assert INN not in logged.decode()
+
+
+def test_a_port_in_use_is_one_sentence(start: Start, port: int) -> None:
+    """Who can't listen says on which port, what to do, and no traceback."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        process = start()
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert f"Port {port} on 127.0.0.1 is in use." in said.decode()
+    assert "OSTATOK_HTTP_PORT" in said.decode()
+    assert b"Traceback" not in said
+
+
+def test_workers_count_together(start: Start, port: int, tmp_path: Path) -> None:
+    """Any worker's page counts for all, and one that died and came back goes on with its count."""
+    shared = {"http_workers": 2, "http_workers_folder": tmp_path}
+    other_port = free_port()
+    first = start(http_worker=0, **shared)
+    second = start(http_worker=1, http_port=other_port, **shared)
+    wait_alive(port, first)
+    wait_alive(other_port, second)
+    assert ask(port, WEBHOOK, b"{")[0] == 400
+    assert ask(other_port, WEBHOOK, b"{")[0] == 400
+    assert b'ostatok_http_webhooks_total{answer="invalid"} 2.0' in ask(port, "/metrics")[1]
+    first.kill()
+    first.communicate(timeout=20)
+    wait_alive(port, start(http_worker=0, **shared))
+    assert ask(port, WEBHOOK, b"{")[0] == 400
+    assert b'ostatok_http_webhooks_total{answer="invalid"} 3.0' in ask(other_port, "/metrics")[1]
+
+
+def test_the_second_signal_does_not_wait(start: Start, port: int) -> None:
+    """The first signal lets a request in hand come to its end, the same one again does not."""
+    process = start(publish_timeout_seconds=60, http_drain_seconds=60)
+    wait_alive(port, process)
+    with socket.create_connection(("127.0.0.1", port)) as waiting:
+        waiting.sendall(
+            b"POST %b HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (WEBHOOK.encode(), len(GOOD), GOOD)
+        )
+        until = time.monotonic() + 20
+        while b"ostatok_http_publishing 1.0" not in ask(port, "/metrics")[1]:
+            assert time.monotonic() < until
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert process.returncode == 128 + signal.SIGTERM

@@ -1,0 +1,1 @@
+"""What tests share: services, processes, and payments to feed them."""

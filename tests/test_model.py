@@ -1,0 +1,82 @@
+"""The ledger against a plain-dict model, and against itself read again in other batches."""
+
+import random
+from typing import Any
+
+import psycopg
+import pytest
+from support.model import model, random_cuts, random_journal
+from support.payments import PARTITIONS, TOPIC, TOPIC_ID
+from support.services import Rows, Services
+
+from ostatok.settings import Settings, load
+from ostatok_db.connection import conninfo
+from ostatok_db.ledger import Ledger, Outcome
+from ostatok_db.migrate import adopt_topic, migrate
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_random_batches_agree_with_a_model(ledger: Ledger, rows: Rows, seed: int) -> None:
+    """Duplicates, conflicts, repeats and dead letters, cut into batches by chance."""
+    pick = random.Random(seed)
+    journal = random_journal(pick, records=400)
+    outcomes, balances = model(journal)
+    for cut in random_cuts(pick, journal):
+        applied = await ledger.apply(cut)
+        for (partition, offset), outcome in applied.others.items():
+            if outcome is not Outcome.SEEN:
+                assert outcomes[partition, offset] == outcome
+    assert dict(rows("SELECT inn, balance FROM organization")) == balances
+    assert stored_outcomes(rows) == outcomes
+    assert rows(
+        "SELECT count(*) FROM balance_log l WHERE previous_balance <> coalesce((SELECT new_balance"
+        " FROM balance_log b WHERE b.inn = l.inn AND b.entry = l.entry - 1), 0)"
+    ) == [(0,)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_the_ledger_is_a_function_of_the_journal(services: Services, seed: int) -> None:
+    """Other batches, restarts and redeliveries: every table is the same to the byte."""
+    pick = random.Random(seed)
+    journal = random_journal(pick, records=500, across_inns=False)
+    settings = load(database_url=services.new_database(), topic=TOPIC)
+    found = []
+    for schema in ("ostatok", "again"):
+        migrate(settings, schema=schema)
+        here = settings.model_copy(update={"database_schema": schema})
+        adopt_topic(here, topic_id=TOPIC_ID, partitions=PARTITIONS)
+        connected = await Ledger.connect(conninfo(here, name="test"))
+        for cut in random_cuts(pick, journal):
+            await connected.apply(cut)
+            if pick.random() < 0.1:
+                await connected.close()
+                connected = await Ledger.connect(conninfo(here, name="test"))
+        await connected.close()
+        found.append(dump(here))
+    assert found[0] == found[1]
+    assert len(found[0]) == 6
+
+
+def stored_outcomes(rows: Rows) -> dict[tuple[int, int], Outcome]:
+    """What the database says of every offset; an offset that has two outcomes fails."""
+    found = rows(
+        "SELECT partition, \"offset\", 'applied' FROM payment UNION ALL "
+        'SELECT partition, "offset", outcome FROM duplicate UNION ALL '
+        "SELECT partition, \"offset\", 'dead' FROM dead_letter"
+    )
+    outcomes = {(partition, offset): Outcome(outcome) for partition, offset, outcome in found}
+    assert len(outcomes) == len(found)
+    return outcomes
+
+
+def dump(settings: Settings) -> dict[str, list[Any]]:
+    """Every table of the schema, row by row, as text."""
+    with psycopg.connect(conninfo(settings, name="test")) as connection:
+        tables = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename <> %s",
+            (settings.database_schema, "alembic_version"),
+        ).fetchall()
+        return {
+            table: connection.execute(f"SELECT t::text FROM {table} t ORDER BY 1").fetchall()
+            for (table,) in tables
+        }
