@@ -53,7 +53,7 @@ EOF
 
 # A number, so that Kubernetes' runAsNonRoot can see that it isn't root's.
 USER 10001:10001
-# The one place that may be written to: Faust makes an empty folder where it starts.
+# The one place that may be written to.
 WORKDIR /tmp
 EXPOSE 8000 8001
 STOPSIGNAL SIGTERM

@@ -114,11 +114,14 @@ class _System:
         await Running(processes.migrate_part(given)).wait_success()
         self._metrics_ports = [ports.free_port() for _ in range(stream)]
         shared = self.folder.empty_folder("http")
-        parts = processes.http_parts(
+        self.screen.progress(f"Starting {stream} stream")
+        await self.supervisor.start(processes.stream_parts(given, self._metrics_ports))
+        # Last: once the port answers, a balance has what was posted a moment before.
+        self.screen.progress(f"Starting {http} http")
+        served = processes.http_parts(
             given, host=self.host, port=self.port, workers=http, folder=shared
-        ) + processes.stream_parts(given, self._metrics_ports)
-        self.screen.progress(f"Starting {http} http and {stream} stream")
-        await self.supervisor.start(parts)
+        )
+        await self.supervisor.start(served)
         self._is_ready = True
         self._note()
         self._say_where()

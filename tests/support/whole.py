@@ -36,16 +36,16 @@ class Whole:
 
     @property
     def run(self) -> dict[str, Any]:
-        """What run.json says."""
+        """What run.json says; it comes a moment after the port answers."""
+        wait_until((self.folder / "run.json").exists, "run.json", 5)
         found: dict[str, Any] = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
         return found
 
     def is_ready(self) -> bool:
-        """Whether run.json is there and /readyz answers 200."""
+        """Whether /readyz answers 200: from then on all must be as the README says."""
         assert self.process.poll() is None, self.said()
         with suppress(OSError):
-            if (self.folder / "run.json").exists():
-                return request(self.port, "GET", "/readyz").status == 200
+            return request(self.port, "GET", "/readyz").status == 200
         return False
 
     def said(self) -> str:
