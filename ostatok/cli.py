@@ -137,7 +137,7 @@ def http(workers: int | None) -> None:
 
         run(settings)
         return
-    from ostatok.local.up import serve_http  # noqa: PLC0415
+    from ostatok.local.workers import serve_http  # noqa: PLC0415
 
     asyncio.run(
         serve_http(
@@ -164,21 +164,60 @@ _SHARE = click.FloatRange(0, 1)
 
 
 @main.command()
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The service.")
-@click.option("--webhooks", type=click.IntRange(1), default=10_000, show_default=True)
+@click.option(
+    "--url",
+    default="http://127.0.0.1:8000",
+    show_default=True,
+    help="Where the service listens.",
+)
+@click.option(
+    "--webhooks",
+    type=click.IntRange(1),
+    default=10_000,
+    show_default=True,
+    help="How many to send.",
+)
 @click.option(
     "--rate",
     type=click.FloatRange(0),
     default=0,
     help="Webhooks a second. [default: as fast as they are answered]",
 )
-@click.option("--connections", type=click.IntRange(1, 1_000), default=64, show_default=True)
 @click.option(
-    "--organizations", type=click.IntRange(1, 1_000_000), default=1_000, show_default=True
+    "--connections",
+    type=click.IntRange(1, 1_000),
+    default=64,
+    show_default=True,
+    help="Requests at the same time.",
 )
-@click.option("--duplicates", type=_SHARE, default=0.1, show_default=True, help="Their share.")
-@click.option("--conflicts", type=_SHARE, default=0.01, show_default=True, help="Their share.")
-@click.option("--bad", type=_SHARE, default=0.01, show_default=True, help="Share of bad bodies.")
+@click.option(
+    "--organizations",
+    type=click.IntRange(1, 1_000_000),
+    default=1_000,
+    show_default=True,
+    help="INNs that pay.",
+)
+@click.option(
+    "--duplicates",
+    type=_SHARE,
+    default=0.1,
+    show_default=True,
+    help="Share of webhooks that repeat an earlier one.",
+)
+@click.option(
+    "--conflicts",
+    type=_SHARE,
+    default=0.01,
+    show_default=True,
+    help="Share that repeat one with another amount.",
+)
+@click.option(
+    "--bad",
+    type=_SHARE,
+    default=0.01,
+    show_default=True,
+    help="Share of bodies that must be refused.",
+)
 @click.option("--seed", type=int, help="Repeats an earlier run. [default: by chance]")
 @click.option(
     "--patience",

@@ -9,8 +9,8 @@ OstatokError
 │   └── JournalMismatch      the topic is not the one the ledger was built from; stop
 ├── LedgerError
 │   ├── LedgerUnavailable    Postgres is away; wait and try again
-│   ├── LedgerFenced         another worker went past this batch; drop it and seek again
-│   └── LedgerCorrupt        an invariant is broken; stop and show the rows
+│   ├── LedgerGap            a batch begins behind the ledger's offset; end, and read from there
+│   └── LedgerCorrupt        an invariant is broken; stop
 └── LocalError               an embedded service can't be had on this machine
 """
 
@@ -64,8 +64,8 @@ class LedgerUnavailable(LedgerError):
     """The database can't be reached."""
 
 
-class LedgerFenced(LedgerError):
-    """The ledger does not stand where this batch begins."""
+class LedgerGap(LedgerError):
+    """A batch begins behind the ledger's offset: what lies between would be skipped."""
 
 
 class LedgerCorrupt(LedgerError):

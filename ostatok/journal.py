@@ -14,7 +14,7 @@ import msgspec
 from aiokafka.partitioner import murmur2
 
 from ostatok.errors import InvalidPayment
-from ostatok.payment import Payment, parse
+from ostatok.payment import CONTROL_CHARACTER, EARLIEST, LATEST, Payment, parse
 
 FORMAT = b"1"
 PARTITIONER = "murmur2_random"
@@ -55,6 +55,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
     record: Record
     reason: str
     received_at: datetime
+    request_id: str | None = None
 
 
 def key_of(inn: str) -> bytes:
@@ -93,7 +94,8 @@ def read(records: Iterable[Record], partitions: int) -> tuple[list[Entry], list[
         try:
             payment = _payment(record, headers, partitions)
         except InvalidPayment as error:
-            dead.append(DeadLetter(record, str(error), received_at))
+            request_id = _text(headers, "request-id")
+            dead.append(DeadLetter(record, str(error), received_at, request_id))
         else:
             entries.append(
                 Entry(
@@ -124,11 +126,8 @@ def _payment(record: Record, headers: dict[str, bytes | None], partitions: int) 
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
-_LATEST = datetime(2101, 1, 1, tzinfo=UTC)
-_TIMESTAMP_MS_MAX = int(_LATEST.timestamp() * 1000) - 1
+_TIMESTAMP_MS_MAX = int(LATEST.timestamp() * 1000) - 1
 _match_rfc3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{6}Z").fullmatch
-_control_characters = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def _rfc3339(moment: datetime) -> str:
@@ -145,7 +144,7 @@ def _received_at(headers: dict[str, bytes | None], timestamp_ms: int) -> datetim
         except ValueError:
             pass  # 31 February: not one of ours after all.
         else:
-            if _EARLIEST <= received_at < _LATEST:
+            if EARLIEST <= received_at < LATEST:
                 return received_at
     return _EPOCH + timedelta(milliseconds=min(max(timestamp_ms, 0), _TIMESTAMP_MS_MAX))
 
@@ -156,4 +155,4 @@ def _text(headers: dict[str, bytes | None], name: str) -> str | None:
     if value is None:
         return None
     text = value[: 4 * HEADER_CHARACTERS_MAX].decode(errors="replace")
-    return _control_characters.sub("", text)[:HEADER_CHARACTERS_MAX] or None
+    return CONTROL_CHARACTER.sub("", text)[:HEADER_CHARACTERS_MAX] or None

@@ -20,6 +20,10 @@ from ostatok.errors import InvalidPayment
 BODY_BYTES_MAX = 65_536
 DEPTH_MAX = 32
 DOCUMENT_NUMBER_CHARACTERS_MAX = 50
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+LATEST = datetime(2101, 1, 1, tzinfo=UTC)
+"""No date of a payment lies before EARLIEST, or at or after LATEST."""
+CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Payment(msgspec.Struct, frozen=True):
@@ -66,6 +70,11 @@ def parse(body: bytes) -> Payment:
 def has_valid_check_digits(inn: str) -> bool:
     """Say whether the INN's check digits are right; asked by the receiver, never of a record."""
     return bool(inn_checks.is_valid(inn))
+
+
+def is_inn(text: str) -> bool:
+    """Say whether a text has the form of an INN."""
+    return _match_inn(text) is not None
 
 
 def masked(inn: str) -> str:
@@ -135,14 +144,11 @@ _decode = json.JSONDecoder(
 _match_operation_id = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
 _match_amount = re.compile(r"(?:0|[1-9][0-9]{0,12})(?:\.[0-9]{1,2})?").fullmatch
 _match_inn = re.compile(r"[0-9]{10}(?:[0-9]{2})?").fullmatch
-_find_control_character = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
 _match_date = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"(?:[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?"
     r"(?:Z|[+-](?:0[0-9]|1[0-4]):?[0-5][0-9])?)?"
 ).fullmatch
-_EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
-_LATEST = datetime(2101, 1, 1, tzinfo=UTC)
 
 
 def _operation_id(value: object) -> str:
@@ -169,7 +175,7 @@ def _inn(value: object) -> str:
 def _document_number(value: object) -> str:
     if type(value) is not str or not 1 <= len(value) <= DOCUMENT_NUMBER_CHARACTERS_MAX:
         raise ValueError(f"must be a string of 1 to {DOCUMENT_NUMBER_CHARACTERS_MAX} characters")
-    if _find_control_character(value):
+    if CONTROL_CHARACTER.search(value):
         raise ValueError("must not contain control characters")
     return value
 
@@ -181,9 +187,11 @@ def _document_date(value: object) -> datetime:
         date = datetime.fromisoformat(value)
     except ValueError:
         raise ValueError("must be a date of the calendar") from None
-    if 1989 <= date.year <= 2101:  # So that going to UTC can't leave the range of datetime.
+    if (
+        EARLIEST.year - 1 <= date.year <= LATEST.year
+    ):  # So that going to UTC can't leave the range of datetime.
         date = date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
-        if _EARLIEST <= date < _LATEST:
+        if EARLIEST <= date < LATEST:
             return date
     raise ValueError("must lie in the years 1990 to 2100")
 

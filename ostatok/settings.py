@@ -106,7 +106,7 @@ class Settings(BaseSettings):
         5_000,
         description="webhooks, and balance reads, one process has in hand at the most; past it 503",
     )
-    http_connections_max: Count = Field(
+    http_backlog_connections: Count = Field(
         10_000, description="connections waiting to be accepted at the most (listen backlog)"
     )
     http_drain_seconds: Seconds = Field(

@@ -52,9 +52,9 @@ async def ledger(database: Settings) -> AsyncIterator[Ledger]:
 
 @pytest.fixture(scope="module")
 def system(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """One http and one stream process on a topic and a database of their own."""
+    """Two http and one stream process on a topic and a database of their own."""
     folder: Path = tmp_path_factory.mktemp("system")
     with System(services.new_settings(), folder) as running:
-        running.start_http()
         running.start_stream()
+        running.start_http(workers=2)
         yield running

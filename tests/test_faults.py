@@ -5,13 +5,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 from support.payments import body
-from support.services import Services
+from support.services import Services, seeds
 from support.system import System, kill, request, wait_until
 from support.whole import Whole, data_folder, finished, running_up
 
@@ -54,7 +55,8 @@ def check(whole: Whole | System) -> None:
 
 
 @pytest.mark.timeout(400)
-def test_one_inn_under_fire(folder: Path) -> None:
+@pytest.mark.parametrize("seed", seeds(1, 6))
+def test_one_inn_under_fire(folder: Path, seed: int) -> None:
     """20,000 webhooks over 64 connections to one INN, a fifth of them duplicates, everything dies.
 
     The worker, the broker, Postgres and the receiver are killed (-9) in the middle of it; a fresh
@@ -63,7 +65,7 @@ def test_one_inn_under_fire(folder: Path) -> None:
     with running_up(folder, "--http", "2", "--stream", "2") as whole:
         bank = whole.bank(
             *("--webhooks", "20000", "--connections", "64", "--organizations", "1"),
-            *("--duplicates", "0.2", "--conflicts", "0.01", "--bad", "0.01", "--seed", "1"),
+            *("--duplicates", "0.2", "--conflicts", "0.01", "--bad", "0.01", "--seed", str(seed)),
         )
         for number, part in enumerate(("stream", "kafka", "postgres", "http", "stream"), 1):
             wanted = number * 2_000
@@ -120,51 +122,78 @@ def test_workers_join_and_leave(services: Services, tmp_path: Path) -> None:
         assert system.sql("SELECT count(*) FROM duplicate") == [(0,)]
 
 
-def test_postgres_away_is_waited_for(folder: Path) -> None:
+BALANCE = "/api/organizations/{inn}/balance/"
+WEBHOOK = "/api/webhook/bank/"
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def whole() -> Iterator[Whole]:
+    """A system whose parts freeze, and thaw again."""
+    with data_folder() as made, running_up(made, OSTATOK_PUBLISH_TIMEOUT_SECONDS="3") as running:
+        yield running
+
+
+def test_postgres_away_is_waited_for(whole: Whole) -> None:
     """Webhooks are taken while Postgres is frozen; they are in the balance when it is back."""
-    path = "/api/organizations/1234567890/balance/"
-    with running_up(folder) as whole:
-        frozen = with_children(whole.run["pids"]["postgres"][0])
-        send(frozen, signal.SIGSTOP)
-        try:
-            headers = {"Content-Type": "application/json"}
-            answer = request(whole.port, "POST", "/api/webhook/bank/", body(), headers)
-            assert answer.status == 200
-            started = time.monotonic()
-            away = request(whole.port, "GET", path, seconds=20)
-            assert away.status == 503
-            assert int(away.headers["Retry-After"]) > 0
-            assert time.monotonic() - started < 10
-        finally:
-            send(frozen, signal.SIGCONT)
-        wait_until(lambda: request(whole.port, "GET", path, seconds=20).status == 200, "it is back")
-        found = request(whole.port, "GET", path)
-        assert found.body == b'{"inn": "1234567890", "balance": 145000.00}'
+    path = BALANCE.format(inn="1234567890")
+    with frozen(with_children(whole.run["pids"]["postgres"][0])):
+        assert request(whole.port, "POST", WEBHOOK, body(), JSON).status == 200
+        started = time.monotonic()
+        away = request(whole.port, "GET", path, seconds=20)
+        assert away.status == 503
+        assert int(away.headers["Retry-After"]) > 0
+        assert time.monotonic() - started < 10
+    wait_until(lambda: request(whole.port, "GET", path, seconds=20).status == 200, "it is back")
+    found = request(whole.port, "GET", path)
+    assert found.body == b'{"inn": "1234567890", "balance": 145000.00}'
 
 
-def test_kafka_away_is_said_in_time(folder: Path) -> None:
+def test_kafka_away_is_said_in_time(whole: Whole) -> None:
     """No acknowledgement within the deadline: 503 with Retry-After; the repeat counts once."""
-    headers = {"Content-Type": "application/json"}
-    paid = body()
-    with running_up(folder, OSTATOK_PUBLISH_TIMEOUT_SECONDS="2") as whole:
-        kafka = whole.run["pids"]["kafka"]
-        send(kafka, signal.SIGSTOP)
-        try:
-            started = time.monotonic()
-            answer = request(whole.port, "POST", "/api/webhook/bank/", paid, headers, seconds=20)
-            assert answer.status == 503
-            assert int(answer.headers["Retry-After"]) > 0
-            assert time.monotonic() - started < 6
-        finally:
-            send(kafka, signal.SIGCONT)
+    paid = body(payer_inn="7707083893")
+    with frozen(whole.run["pids"]["kafka"]):
+        started = time.monotonic()
+        answer = request(whole.port, "POST", WEBHOOK, paid, JSON, seconds=20)
+        assert answer.status == 503
+        assert int(answer.headers["Retry-After"]) > 0
+        assert time.monotonic() - started < 6
 
-        def is_taken() -> bool:
-            return request(whole.port, "POST", "/api/webhook/bank/", paid, headers).status == 200
+    def is_taken() -> bool:
+        return request(whole.port, "POST", WEBHOOK, paid, JSON).status == 200
 
-        wait_until(is_taken, "the repeat is taken")
-        path = "/api/organizations/1234567890/balance/"
-        found = request(whole.port, "GET", path)
-        assert found.body == b'{"inn": "1234567890", "balance": 145000.00}'
+    wait_until(is_taken, "the repeat is taken")
+    found = request(whole.port, "GET", BALANCE.format(inn="7707083893"))
+    assert found.body == b'{"inn": "7707083893", "balance": 145000.00}'
+
+
+def test_a_webhook_in_hand_is_answered_before_the_end(whole: Whole) -> None:
+    """SIGTERM while Kafka is slow: the 200 still goes out, and the money is there."""
+    (http,) = whole.run["pids"]["http"]
+    paid = body(payer_inn="500100732259")
+    with ThreadPoolExecutor(1) as pool:
+        with frozen(whole.run["pids"]["kafka"]):
+            answer = pool.submit(request, whole.port, "POST", WEBHOOK, paid, JSON, 20)
+            in_hand = "ostatok_http_publishing 1.0"
+            wait_until(
+                lambda: in_hand in request(whole.port, "GET", "/metrics").body.decode(), in_hand
+            )
+            os.kill(http, signal.SIGTERM)
+        assert answer.result().status == 200
+    wait_until(lambda: whole.run["pids"]["http"] not in ([], [http]), "http started again")
+    wait_until(whole.is_ready, "it is ready again")
+    found = request(whole.port, "GET", BALANCE.format(inn="500100732259"))
+    assert found.body == b'{"inn": "500100732259", "balance": 145000.00}'
+
+
+@contextmanager
+def frozen(pids: list[int]) -> Iterator[None]:
+    """Processes that are stopped for a while."""
+    send(pids, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        send(pids, signal.SIGCONT)
 
 
 def with_children(pid: int) -> list[int]:

@@ -1,6 +1,9 @@
 """The ledger against the real Postgres: outcomes, the fence, the append-only logs."""
 
+import asyncio
 import hashlib
+import random
+from datetime import timedelta
 from decimal import Decimal
 
 import psycopg
@@ -8,10 +11,13 @@ import pytest
 from support.model import INNS
 from support.payments import MOMENT, PARTITIONS, TOPIC, batch, dead_letter, entry, payment
 from support.services import Rows
+from support.system import wait_until
 
-from ostatok.errors import JournalMismatch, LedgerFenced
+from ostatok.errors import JournalMismatch, LedgerGap, LedgerUnavailable
 from ostatok.journal import partition_of
+from ostatok.payment import EARLIEST, Payment
 from ostatok.settings import Settings
+from ostatok_db.connection import conninfo
 from ostatok_db.ledger import Batch, Ledger, Outcome, Slice
 
 
@@ -101,7 +107,7 @@ async def test_a_batch_read_again_is_seen(ledger: Ledger, rows: Rows) -> None:
 
 async def test_a_hole_is_refused(ledger: Ledger, rows: Rows) -> None:
     """A batch that begins after the ledger's offset would skip payments: nothing is written."""
-    with pytest.raises(LedgerFenced, match=r"applied up to 0.* begins at 5"):
+    with pytest.raises(LedgerGap, match=r"applied up to 0.* begins at 5"):
         await ledger.apply(batch(entry(payment(), 5)))
     assert rows("SELECT count(*) FROM payment") == [(0,)]
 
@@ -115,7 +121,7 @@ async def test_offsets_without_records_are_passed(ledger: Ledger, rows: Rows) ->
 
 async def test_another_topic_is_refused(ledger: Ledger, rows: Rows) -> None:
     """A topic of the same name that was made anew has other payments at these offsets."""
-    with pytest.raises(JournalMismatch, match="another one"):
+    with pytest.raises(JournalMismatch, match="made anew"):
         await ledger.apply(batch(entry(payment(), 0), topic_id="made-anew"))
     with pytest.raises(JournalMismatch, match="no partition 99"):
         await ledger.apply(batch(entry(payment(), 0, partition=99)))
@@ -140,13 +146,46 @@ async def test_dead_letters_are_kept_whole(ledger: Ledger, rows: Rows) -> None:
 
 
 async def test_a_failure_writes_nothing(database: Settings, ledger: Ledger, rows: Rows) -> None:
-    """The connection dies between the payments and the commit: offsets and money stand together."""
-    paid = entry(payment(), 0)
-    connection = ledger._connection
-    async with connection.transaction(force_rollback=True):
-        await ledger._apply_entries(connection.cursor(), TOPIC, [paid], {})
-    assert rows("SELECT count(*) FROM payment") == [(0,)]
-    assert (await ledger.apply(batch(paid))).counts[Outcome.APPLIED] == 1
+    """The connection dies before the commit: no payment, no balance, no offset; then all of it."""
+    paid, dead = entry(payment(), 0), dead_letter(partition_of("1234567890", PARTITIONS), 1)
+    whole = batch(paid, dead=[dead])
+    with psycopg.connect(conninfo(database, name="test")) as holder:
+        # The last statement of the batch waits for this lock, all others have been done by then.
+        holder.execute("LOCK TABLE dead_letter IN SHARE MODE")
+        applying = asyncio.create_task(ledger.apply(whole))
+        waiting = (
+            "SELECT pid FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        await asyncio.to_thread(wait_until, lambda: bool(rows(waiting)), "the batch waits")
+        rows("SELECT pg_terminate_backend(%s)", rows(waiting)[0][0])
+        with pytest.raises(LedgerUnavailable):
+            await applying
+    for table in ("payment", "balance_log", "organization", "dead_letter"):
+        assert rows(f"SELECT count(*) FROM {table}") == [(0,)]
+    assert rows("SELECT max(next_offset) FROM applied_offset") == [(0,)]
+    again = await Ledger.connect(conninfo(database, name="test"))
+    assert (await again.apply(whole)).counts == {Outcome.APPLIED: 1, Outcome.DEAD: 1}
+    await again.close()
+
+
+async def test_what_is_accepted_is_stored_exactly(ledger: Ledger, rows: Rows) -> None:
+    """Amounts, dates and numbers of every kind come back as they were parsed."""
+    pick = random.Random(2)
+    alphabet = [chr(n) for n in range(32, 0x2FFFF) if chr(n).isprintable()]
+    sent = [
+        payment(
+            amount=Decimal(pick.randrange(1, 10 ** pick.randrange(1, 16))).scaleb(-2),
+            document_number="".join(pick.choices(alphabet, k=pick.randrange(1, 51))),
+            document_date=EARLIEST + timedelta(microseconds=pick.randrange(35 * 10**14)),
+        )
+        for _ in range(300)
+    ]
+    await ledger.apply(batch(*(entry(paid, offset) for offset, paid in enumerate(sent))))
+    found = rows(
+        "SELECT operation_id::text, amount, inn, document_number, document_date FROM payment"
+    )
+    assert {one.operation_id: one for one in sent} == {row[0]: Payment(*row) for row in found}
 
 
 async def test_the_log_is_ordered_in_time(ledger: Ledger, rows: Rows) -> None:

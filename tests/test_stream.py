@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,10 +13,11 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from support.payments import PARTITIONS, body, document
-from support.services import Services
-from support.system import READY_SECONDS_MAX, System, wait_until
+from support.services import Services, dump
+from support.system import READY_SECONDS_MAX, System, kill, wait_until
 
 from ostatok.journal import PARTITIONER, partition_of
+from ostatok.local.ports import free_port
 from ostatok.settings import Settings
 from ostatok_stream.topic import Topic
 
@@ -102,6 +104,37 @@ def test_the_ledger_is_read_back_from_its_own_offset(empty: System) -> None:
     batches = empty.events("stream.log", "batch_applied")
     assert sum(one.get("seen", 0) for one in batches) == 0
     assert sum(one.get("applied", 0) for one in batches) == 100
+
+
+def test_the_same_topic_makes_the_same_ledger(empty: System) -> None:
+    """Read again in batches of 7 by workers that are killed: every table is equal to the byte."""
+    pick = random.Random(1)
+    inns = [INN, "1234567890", "770412345608", "500100732259"]
+    sent: list[dict[str, Any]] = []
+    for _ in range(400):
+        paid = document(payer_inn=pick.choice(inns), amount=pick.randrange(1, 10**6))
+        if sent and pick.random() < 0.4:
+            paid = {**pick.choice(sent), "amount": pick.choice([paid["amount"], 5])}
+        sent.append(paid if pick.random() < 0.95 else {**paid, "document_number": ""})
+    produce(
+        empty.settings,
+        [{"key": one["payer_inn"], "value": json.dumps(one).encode()} for one in sent],
+    )
+    empty.start_stream()
+    wait_applied(empty, 400)
+    changes = {"database_schema": "again", "stream_group": "again", "stream_batch_records_max": 7}
+    other = empty.settings.model_copy(update={**changes, "stream_metrics_port": free_port()})
+    with System(other, empty.folder) as again:
+        for upto in (50, 150, 250):
+            worker = again.start_stream()
+            wait_applied(again, upto)
+            kill(worker)
+        again.start_stream()
+        wait_applied(again, 400)
+        found = dump(other)
+    assert len(found) == 6
+    assert found == dump(empty.settings)
+    assert {len(rows) > 0 for rows in found.values()} == {True}
 
 
 def failed_start(system: System) -> str:

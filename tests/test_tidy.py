@@ -19,7 +19,7 @@ PACKAGES = {
     "ostatok_http": ROOT / "http" / "ostatok_http",
     "ostatok_stream": ROOT / "stream" / "ostatok_stream",
 }
-# Data flows one way: http → db → ostatok, stream → db → ostatok. See DESIGN in CONTRIBUTING.md.
+# Data flows one way: http → db → ostatok, stream → db → ostatok. CONTRIBUTING.md draws it.
 MAY_IMPORT = {
     "ostatok": set(),
     "ostatok_db": {"ostatok"},
@@ -97,7 +97,7 @@ def test_files_and_functions_can_be_read_at_a_sitting(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PYTHON, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_no_leftovers(path: Path) -> None:
-    """Nothing is put off, nothing printed for debugging, no environment read but in settings."""
+    """Nothing is put off, no breakpoint stays, no setting is read but by settings.py."""
     if path == Path(__file__):
         return
     text = path.read_text(encoding="utf-8")
@@ -139,6 +139,7 @@ def test_every_query_is_used_and_described() -> None:
     for path in PACKAGES["ostatok_db"].rglob("*.py"):
         used |= set(re.findall(r'queries\["(\w+)"\]', path.read_text(encoding="utf-8")))
     assert used == set(queries)
+    assert all(text.startswith("-- ") for text in queries.values())
 
 
 def test_no_addresses_of_this_world_in_lock_files() -> None:

@@ -13,12 +13,14 @@ from ostatok.settings import Settings
 # mends them. https://www.postgresql.org/docs/current/errcodes-appendix.html
 TRANSIENT_CLASSES = frozenset({"08", "40", "53", "57", "58"})
 
+NOT_MIGRATED = frozenset({"3F000", "42P01"})
+"""No such schema, no such table: the process came before ``ostatok migrate``."""
+
 
 def conninfo(
     settings: Settings,
     *,
     name: str,
-    schema: str | None = None,
     statement_seconds_max: float | None = None,
 ) -> str:
     """The connection string of a session of ours.
@@ -29,7 +31,7 @@ def conninfo(
     """
     given = settings.database_conninfo
     session = {
-        "search_path": schema or settings.database_schema,
+        "search_path": settings.database_schema,
         "timezone": "UTC",
         "datestyle": "ISO",
         "synchronous_commit": "on",
@@ -51,17 +53,19 @@ def conninfo(
 
 
 @contextmanager
-def errors_of_ours() -> Iterator[None]:
+def mapped_errors() -> Iterator[None]:
     """Turn an error of psycopg into :class:`LedgerUnavailable` or :class:`LedgerCorrupt`."""
     try:
         yield
     except psycopg.Error as error:
-        raise of_ours(error) from error
+        raise map_error(error) from error
 
 
-def of_ours(error: psycopg.Error) -> LedgerUnavailable | LedgerCorrupt:
+def map_error(error: psycopg.Error) -> LedgerUnavailable | LedgerCorrupt:
     """Which of our errors an error of psycopg is: by its SQLSTATE, by its type when it has none."""
     state = error.sqlstate
+    if state in NOT_MIGRATED:
+        return LedgerUnavailable("The ledger's schema is not there.", hint="Run `ostatok migrate`.")
     if state is None:
         transient = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     else:

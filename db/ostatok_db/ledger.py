@@ -10,9 +10,9 @@ import psycopg
 from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_loads
 
-from ostatok.errors import JournalMismatch, LedgerFenced
+from ostatok.errors import JournalMismatch, LedgerGap
 from ostatok.journal import DeadLetter, Entry
-from ostatok_db.connection import errors_of_ours
+from ostatok_db.connection import mapped_errors
 from ostatok_db.queries import queries
 
 Position = tuple[int, int]
@@ -28,6 +28,36 @@ class Outcome(StrEnum):
     DEAD = "dead"
     SEEN = "seen"
     """Read again; it has its outcome, and nothing was written."""
+
+
+def check_topic(
+    stored: Mapping[int, tuple[int, str]], *, topic: str, topic_id: str, partitions: int
+) -> None:
+    """See that a topic is the one the ledger was built from; ``stored`` is :meth:`Ledger.offsets`.
+
+    Raises :class:`JournalMismatch` when the ledger has none of that name, when it was made anew,
+    and when its number of partitions changed: an INN's payments would lie in two of them.
+    """
+    if not stored:
+        raise JournalMismatch(f"The ledger knows no topic {topic}.", hint="Run `ostatok migrate`.")
+    for _, stored_id in stored.values():
+        if stored_id != topic_id:
+            raise _made_anew(topic, topic_id, stored_id)
+    if len(stored) != partitions:
+        raise JournalMismatch(
+            f"Topic {topic} has {partitions} partitions, the ledger was built from {len(stored)}.",
+            hint="Their number can't change: an INN would lie in two of them. Copy the journal "
+            "into a new topic and start a new ledger from it.",
+        )
+
+
+def _made_anew(topic: str, topic_id: str, stored_id: str) -> JournalMismatch:
+    return JournalMismatch(
+        f"Topic {topic} was made anew (id {topic_id}, the ledger's is {stored_id}): "
+        "the ledger's offsets mean nothing in it.",
+        hint="Restore the old topic, or start a new ledger from this one: another "
+        "OSTATOK_DATABASE_SCHEMA.",
+    )
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -85,7 +115,7 @@ class Ledger:
     @classmethod
     async def connect(cls, conninfo: str) -> Self:
         """Open a connection of its own. Raises :class:`LedgerUnavailable`."""
-        with errors_of_ours():
+        with mapped_errors():
             connection = await psycopg.AsyncConnection.connect(conninfo)
             set_json_loads(msgspec.json.decode, connection)
             await connection.execute(queries["make_staging"])
@@ -98,7 +128,7 @@ class Ledger:
 
     async def offsets(self, topic: str) -> dict[int, tuple[int, str]]:
         """Where the ledger stands: partition → (next offset, id of the topic)."""
-        with errors_of_ours():
+        with mapped_errors():
             async with self._connection.transaction():
                 cursor = await self._connection.execute(queries["read_offsets"], {"topic": topic})
                 return {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
@@ -108,10 +138,10 @@ class Ledger:
 
         What lies behind the ledger's offsets is ``seen`` and skipped, so a batch may be applied
         again after any failure. Raises, with nothing written: :class:`LedgerUnavailable` (do the
-        same again later), :class:`LedgerFenced` (a slice begins after the ledger's offset),
+        same again later), :class:`LedgerGap` (a slice begins after the ledger's offset),
         :class:`JournalMismatch` (another topic), :class:`LedgerCorrupt`.
         """
-        with errors_of_ours():
+        with mapped_errors():
             async with self._connection.transaction(), self._connection.cursor() as cursor:
                 slices, others = await self._past_the_fence(cursor, batch)
                 entries = [entry for one in slices for entry in one.entries]
@@ -157,13 +187,9 @@ class Ledger:
                 )
             stands_at, topic_id = stands[one.partition]
             if topic_id != batch.topic_id:
-                raise JournalMismatch(
-                    f"Topic {batch.topic} is another one (id {batch.topic_id}) than the ledger "
-                    f"was built from (id {topic_id}).",
-                    hint="Point OSTATOK_TOPIC at the right topic, or start a new ledger.",
-                )
+                raise _made_anew(batch.topic, batch.topic_id, topic_id)
             if one.first_offset > stands_at:
-                raise LedgerFenced(
+                raise LedgerGap(
                     f"Partition {one.partition} is applied up to {stands_at}, "
                     f"the batch begins at {one.first_offset}."
                 )

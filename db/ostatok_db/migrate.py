@@ -12,23 +12,24 @@ from psycopg import sql
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from ostatok.errors import JournalMismatch, LedgerError
+from ostatok.errors import LedgerError
 from ostatok.settings import Settings
-from ostatok_db.connection import conninfo, errors_of_ours
+from ostatok_db.connection import conninfo, mapped_errors
+from ostatok_db.ledger import check_topic
 from ostatok_db.queries import queries
 
 LOCK_KEY = 0x6F737461746F6B
 """Of the session advisory lock: "ostatok" in ASCII."""
 
 
-def migrate(settings: Settings, *, schema: str | None = None) -> str:
+def migrate(settings: Settings) -> str:
     """Bring the schema up to date and give its revision.
 
     Two that run at once do so one after the other. Raises :class:`LedgerError`.
     """
-    schema = schema or settings.database_schema
-    target = conninfo(settings, name="migrate", schema=schema)
-    with errors_of_ours(), psycopg.connect(target, autocommit=True) as connection:
+    schema = settings.database_schema
+    target = conninfo(settings, name="migrate")
+    with mapped_errors(), psycopg.connect(target, autocommit=True) as connection:
         _check_encoding(connection)
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
@@ -41,31 +42,19 @@ def migrate(settings: Settings, *, schema: str | None = None) -> str:
 def adopt_topic(settings: Settings, *, topic_id: str, partitions: int) -> None:
     """Make the topic this ledger's journal, or see that it is.
 
-    Raises :class:`JournalMismatch` when the ledger was built from another topic of that name, or
-    from one with another number of partitions: an INN's payments would lie in two of them.
+    Raises :class:`JournalMismatch` when it is not: see :func:`check_topic`.
     """
     given = {"topic": settings.topic, "topic_id": topic_id, "partitions": partitions}
     with (
-        errors_of_ours(),
+        mapped_errors(),
         psycopg.connect(conninfo(settings, name="migrate")) as connection,
     ):
         rows = connection.execute(queries["read_offsets"], given).fetchall()
         if not rows:
             connection.execute(queries["make_offsets"], given)
             return
-    if len(rows) != partitions:
-        raise JournalMismatch(
-            f"Topic {settings.topic} has {partitions} partitions, the ledger was built from "
-            f"{len(rows)}.",
-            hint="The number of partitions can't change: an INN would lie in two of them. "
-            "Copy the journal into a new topic and start a new ledger from it.",
-        )
-    if any(row[2] != topic_id for row in rows):
-        raise JournalMismatch(
-            f"Topic {settings.topic} was made anew (id {topic_id}, the ledger's is {rows[0][2]}): "
-            "the ledger's offsets mean nothing in it.",
-            hint="Restore the old topic, or start a new ledger: another OSTATOK_DATABASE_SCHEMA.",
-        )
+    stored = {partition: (offset, stored_id) for partition, offset, stored_id in rows}
+    check_topic(stored, topic=settings.topic, topic_id=topic_id, partitions=partitions)
 
 
 def _check_encoding(connection: psycopg.Connection[tuple[object, ...]]) -> None:

@@ -16,6 +16,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
 ) ON COMMIT DELETE ROWS;
 
 -- name: copy_incoming
+-- Takes a batch in, in COPY's text format, the columns in the order above.
 COPY incoming FROM STDIN;
 
 -- name: lock_offsets
@@ -104,6 +105,7 @@ ON CONFLICT (topic, partition, "offset") DO NOTHING
 RETURNING partition, "offset", outcome, operation_id::text, inn, request_id, differences;
 
 -- name: record_dead_letter
+-- Keeps a record that can be no payment. One that is kept already stays as it is.
 INSERT INTO dead_letter (topic, partition, "offset", reason, key, value, header_names,
                          header_values, timestamp_ms, received_at)
 VALUES (%(topic)s, %(partition)s, %(offset)s, %(reason)s, %(key)s, %(value)s, %(header_names)s,

@@ -11,7 +11,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from ostatok.errors import LedgerUnavailable
 from ostatok.settings import Settings
-from ostatok_db.connection import conninfo, errors_of_ours
+from ostatok_db.connection import conninfo, mapped_errors
 from ostatok_db.queries import queries
 
 WAITING_MAX = 1_000
@@ -100,7 +100,7 @@ class Reader:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:
         try:
-            with errors_of_ours():
+            with mapped_errors():
                 async with self._pool.connection() as connection:
                     if not self._settings.database_pgbouncer:
                         yield connection

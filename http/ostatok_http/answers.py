@@ -30,6 +30,8 @@ POSITION_HEADER = "Ostatok-Position"
 REQUEST_ID_HEADER = "X-Request-ID"
 
 REQUEST_ID = web.RequestKey("request_id", str)
+OPERATION_ID = web.RequestKey("operation_id", str)
+"""Of a body that is a payment: a refusal of it is logged with it."""
 ANSWER = web.RequestKey("answer", str)
 """What a handler answered, in the metrics' words."""
 
@@ -112,7 +114,10 @@ def answering(settings: Settings, metrics: Metrics) -> Middleware:
             elif route == "webhook":
                 # Which fields were wrong, and never what was in them.
                 fields = list(error.reasons) if isinstance(error, InvalidPayment) else []
-                refused.add(answer=name, fields=fields, request_id=request_id)
+                operation = (
+                    {"operation_id": request[OPERATION_ID]} if OPERATION_ID in request else {}
+                )
+                refused.add(answer=name, fields=fields, request_id=request_id, **operation)
         response.headers[REQUEST_ID_HEADER] = request_id
         response.headers[hdrs.SERVER] = "Ostatok"
         metrics.answered(route, name)

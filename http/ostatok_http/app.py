@@ -4,10 +4,10 @@ import asyncio
 import errno
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator
 
 import structlog
+import uvloop
 from aiohttp import web
 from prometheus_client import disable_created_metrics
 
@@ -20,7 +20,7 @@ from ostatok_http.answers import answering
 from ostatok_http.balance import BalanceEndpoint, Balances
 from ostatok_http.health import Health
 from ostatok_http.metrics import Metrics
-from ostatok_http.ports import Journal, Ledger
+from ostatok_http.ports import Journal, LedgerReader
 from ostatok_http.publisher import Publisher
 from ostatok_http.receiver import Receiver
 from ostatok_http.watermark import Watermark
@@ -37,7 +37,7 @@ CLOSE_SECONDS_MIN = 0.5
 log = structlog.get_logger()
 
 
-def create_app(settings: Settings, journal: Journal, ledger: Ledger) -> web.Application:
+def create_app(settings: Settings, journal: Journal, ledger: LedgerReader) -> web.Application:
     """Put the service together. It opens journal and ledger itself, and closes them at its end."""
     metrics = Metrics(settings)
     watermark = Watermark.open(settings)
@@ -101,7 +101,7 @@ def run(settings: Settings) -> None:
     """
     logs.configure(settings)
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings))
 
 
@@ -128,7 +128,7 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> None:
         runner,
         host,
         port,
-        backlog=settings.http_connections_max,
+        backlog=settings.http_backlog_connections,
         reuse_port=settings.http_workers > 1,
     )
     try:
@@ -162,14 +162,6 @@ def _on_signals(stopping: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    with suppress(ImportError):
-        import uvloop  # noqa: PLC0415  # it may not be there
-
-        return uvloop.new_event_loop
-    return None
 
 
 class _Drain:

@@ -1,7 +1,6 @@
 """Answering a balance: many requests become one query, and none misses what it was promised."""
 
 import asyncio
-import re
 from functools import partial
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ from aiohttp import hdrs, web
 
 from ostatok.errors import LedgerUnavailable
 from ostatok.journal import partition_of
+from ostatok.payment import is_inn
 from ostatok.settings import Settings
 from ostatok_db.reading import Standing
 from ostatok_http.answers import (
@@ -19,8 +19,8 @@ from ostatok_http.answers import (
     refuse_organization,
 )
 from ostatok_http.metrics import Metrics
-from ostatok_http.patience import Question
-from ostatok_http.ports import Ledger
+from ostatok_http.ports import LedgerReader
+from ostatok_http.single_flight import SingleFlight
 from ostatok_http.watermark import Watermark
 
 QUERIES_MAX = 2
@@ -31,8 +31,6 @@ QUERY_ORGANIZATIONS_MAX = 1_000
 
 POLL_SECONDS = 0.005
 """How often the ledger is asked how far it is, while somebody waits for it."""
-
-_is_inn = re.compile(r"[0-9]{10}(?:[0-9]{2})?").fullmatch
 
 
 class Reading(NamedTuple):
@@ -54,7 +52,7 @@ class BalanceEndpoint:
     async def get(self, request: web.Request) -> web.Response:
         """Answer 200 with the balance, or 404 for an INN never paid by and for what is no INN."""
         inn = request.match_info["inn"]
-        if not _is_inn(inn):
+        if not is_inn(inn):
             refuse_organization()
         with self._metrics.reading():
             standing, partition, stale = await self._balances.read(inn)
@@ -76,13 +74,15 @@ class BalanceEndpoint:
 class Balances:
     """Reads balances for all requests of this process."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, watermark: Watermark) -> None:
+    def __init__(self, settings: Settings, ledger: LedgerReader, watermark: Watermark) -> None:
         self._watermark = watermark
         self._read_wait_seconds = settings.read_wait_seconds
         self._readers_max = settings.http_requests_max
         self._readers = 0
         self._partitions = 0
-        self._how_many_partitions = Question(ledger.partitions, settings.database_timeout_seconds)
+        self._how_many_partitions = SingleFlight(
+            ledger.partitions, settings.database_timeout_seconds
+        )
         self._queries = _Queries(ledger, settings.database_timeout_seconds)
         self._progress = _Progress(ledger)
 
@@ -125,7 +125,7 @@ class Balances:
 class _Queries:
     """Gathers what is asked in one turn of the loop, or during a query, into one query."""
 
-    def __init__(self, ledger: Ledger, seconds: float) -> None:
+    def __init__(self, ledger: LedgerReader, seconds: float) -> None:
         self._ledger = ledger
         self._seconds = seconds
         self._asked: list[tuple[tuple[str, int], asyncio.Future[Standing]]] = []
@@ -182,7 +182,7 @@ class _Queries:
 class _Progress:
     """Tells readers when the ledger has come far enough: one poll for all who wait."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: LedgerReader) -> None:
         self._ledger = ledger
         self._waiting: dict[asyncio.Future[None], tuple[int, int]] = {}
         self._task: asyncio.Task[None] | None = None

@@ -8,8 +8,8 @@ from aiohttp import hdrs, web
 
 from ostatok.errors import LedgerUnavailable
 from ostatok_http.answers import JSON, RETRY_AFTER_SECONDS
-from ostatok_http.patience import Question
-from ostatok_http.ports import Journal, Ledger
+from ostatok_http.ports import Journal, LedgerReader
+from ostatok_http.single_flight import SingleFlight
 
 CACHED_SECONDS = 1.0
 """How long a finding is repeated: whoever asks more often learns, and loads, no more."""
@@ -25,9 +25,9 @@ log = structlog.get_logger()
 class Health:
     """The endpoints for those who watch over the process."""
 
-    def __init__(self, journal: Journal, ledger: Ledger) -> None:
+    def __init__(self, journal: Journal, ledger: LedgerReader) -> None:
         self._journal = journal
-        self._is_ledger_there = Question(ledger.check, CHECK_SECONDS)
+        self._is_ledger_there = SingleFlight(ledger.check, CHECK_SECONDS)
         self._lock = asyncio.Lock()
         self._missing: list[str] = []
         self._found_at = float("-inf")

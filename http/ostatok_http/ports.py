@@ -39,7 +39,7 @@ class Journal(Protocol):
         """What is not there of all that a record needs."""
 
 
-class Ledger(Protocol):
+class LedgerReader(Protocol):
     """Balances, as they can be read. Every method raises ``LedgerUnavailable``."""
 
     async def open(self) -> None:

@@ -157,7 +157,7 @@ class Publisher:
         """Log the first sign of trouble; the next event is that all is well again."""
         if not self._troubled:
             self._troubled = True
-            log.warning("journal_in_trouble", why=why)
+            log.warning("journal_in_trouble", reason=why)
 
     def _settle(self) -> None:
         """Tell each waiting request what the broker said."""

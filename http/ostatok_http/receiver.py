@@ -10,7 +10,7 @@ from ostatok.errors import InvalidPayment
 from ostatok.journal import headers_of, key_of
 from ostatok.payment import BODY_BYTES_MAX, Payment, has_valid_check_digits, masked, parse
 from ostatok.settings import Settings
-from ostatok_http.answers import ANSWER, JSON, POSITION_HEADER, REQUEST_ID
+from ostatok_http.answers import ANSWER, JSON, OPERATION_ID, POSITION_HEADER, REQUEST_ID
 from ostatok_http.events import Events
 from ostatok_http.metrics import Metrics
 from ostatok_http.ports import Journal, Position
@@ -40,6 +40,7 @@ class Receiver:
         """Answer 200 once the journal has the payment, new or seen before."""
         body = await _read(request)
         payment = self._parse(body)
+        request[OPERATION_ID] = payment.operation_id
         position = await self._publish(payment, body, request)
         request[ANSWER] = "accepted"
         receipt = f"{position.partition}:{position.offset}"

@@ -118,7 +118,11 @@ def _part(
 ) -> Part:
     own_log = log = None
     environment = {**given.environment, **own, "PYTHONUNBUFFERED": "1"}
-    if given.log_folder is not None:
+    if given.log_folder is None and (callers := environment.get("OSTATOK_LOG_FILE")):
+        # Two that rotate one file would do it under each other's feet.
+        path = Path(callers)
+        environment["OSTATOK_LOG_FILE"] = str(path.with_name(f"{path.stem}-{number}{path.suffix}"))
+    elif given.log_folder is not None:
         # It rotates its own log; what a crash prints goes to the other.
         own_log, log = (given.log_folder / f"{name}-{number}.{end}" for end in ("log", "out"))
         environment["OSTATOK_LOG_FILE"] = str(own_log)

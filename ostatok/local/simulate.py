@@ -5,7 +5,7 @@ import random
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,6 +13,7 @@ from decimal import Decimal
 import aiohttp
 import msgspec
 
+from ostatok.backoff import backoff
 from ostatok.errors import LocalError, OstatokError
 from ostatok.local.bodies import bad_body, organization_inn, person_inn
 
@@ -119,12 +120,8 @@ class Simulation:
 
     async def _note_first_balances(self, session: aiohttp.ClientSession) -> None:
         """What was there before is not ours: only the difference must be what we sent."""
-        for start in range(0, len(self._inns), self._plan.connections):
-            some = self._inns[start : start + self._plan.connections]
-            found = await asyncio.gather(
-                *(self._balance(session, inn, FIRST_SECONDS_MAX) for inn in some)
-            )
-            self._expected.update(zip(some, found, strict=True))
+        async for inn, balance in self._balances(session, FIRST_SECONDS_MAX):
+            self._expected[inn] = balance
 
     async def _send_many(self, session: aiohttp.ClientSession) -> None:
         while self._left > 0:
@@ -181,8 +178,7 @@ class Simulation:
         """Send until it is answered with something other than 503."""
         headers = {"Content-Type": "application/json"}
         give_up_at = time.monotonic() + self._plan.patience_seconds
-        pause = RETRY_SECONDS_MIN
-        while True:
+        for pause in backoff(RETRY_SECONDS_MIN, RETRY_SECONDS_MAX):
             reason = "503"
             try:
                 async with session.post(WEBHOOK_PATH, data=body, headers=headers) as answer:
@@ -199,7 +195,7 @@ class Simulation:
                 )
             self.report.repeats += 1
             await asyncio.sleep(pause)
-            pause = min(pause * 2, RETRY_SECONDS_MAX)
+        raise AssertionError("backoff is endless")
 
     async def _balance(
         self, session: aiohttp.ClientSession, inn: str, patience_seconds: float
@@ -225,17 +221,21 @@ class Simulation:
             hint="Is `ostatok up` running there? --url says where.",
         )
 
-    async def _compare(self, session: aiohttp.ClientSession) -> None:
-        patience = self._plan.patience_seconds
+    async def _balances(
+        self, session: aiohttp.ClientSession, patience_seconds: float
+    ) -> AsyncIterator[tuple[str, Decimal]]:
         for start in range(0, len(self._inns), self._plan.connections):
             some = self._inns[start : start + self._plan.connections]
-            found = await asyncio.gather(*(self._balance(session, inn, patience) for inn in some))
-            for inn, balance in zip(some, found, strict=True):
-                self.report.balances += 1
-                if balance != self._expected[inn]:
-                    self.report.wrong.append(
-                        f"The balance of {inn} is {balance}, not {self._expected[inn]}."
-                    )
+            asked = (self._balance(session, inn, patience_seconds) for inn in some)
+            for inn, balance in zip(some, await asyncio.gather(*asked), strict=True):
+                yield inn, balance
+
+    async def _compare(self, session: aiohttp.ClientSession) -> None:
+        async for inn, balance in self._balances(session, self._plan.patience_seconds):
+            self.report.balances += 1
+            if balance != self._expected[inn]:
+                wanted = self._expected[inn]
+                self.report.wrong.append(f"The balance of {inn} is {balance}, not {wanted}.")
             self._progress(f"Comparing balances: {self.report.balances} of {len(self._inns)}")
 
     async def _show(self) -> None:

@@ -1,21 +1,16 @@
 """``ostatok up``: the whole system in the foreground, on embedded services."""
 
-import asyncio
 import ipaddress
-import os
 import signal
-import sys
-import tempfile
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
 
 from ostatok import settings
 from ostatok.errors import LocalError
 from ostatok.local import ports, processes
 from ostatok.local.folder import DataFolder
+from ostatok.local.foreground import check_port, until_stopped
 from ostatok.local.kafka import EmbeddedKafka
-from ostatok.local.parts import Part, Running
+from ostatok.local.parts import Running
 from ostatok.local.postgres import DATABASE, ROLE, EmbeddedPostgres
 from ostatok.local.screen import Screen
 from ostatok.local.service import Service
@@ -57,31 +52,9 @@ async def up(data: Path, *, host: str, port: int, http: int, stream: int) -> Non
     topic = settings.load().topic
     folder = DataFolder(data)
     with folder.held(processes.base_url(host, port)):
-        _check_port(host, port)
+        check_port(host, port, hint="Give another one, for instance --port 8123.")
         system = _System(folder, host, port, topic)
-        await _until_stopped(system.run(http, stream), system.supervisor, system.screen)
-
-
-async def serve_http(*, host: str, port: int, workers: int, drain_seconds: float) -> None:
-    """Run the processes of ``ostatok http --workers N`` until Ctrl-C or SIGTERM.
-
-    They have our environment and write to our terminal.
-    """
-    _check_port(host, port)
-    screen = Screen(sys.stderr)
-    supervisor = Supervisor(say=screen.line)
-    with tempfile.TemporaryDirectory(prefix="ostatok-http-") as folder:
-        given = processes.Given(os.environ, stop_seconds=drain_seconds + 2)
-        parts = processes.http_parts(
-            given, host=host, port=port, workers=workers, folder=Path(folder)
-        )
-        await _until_stopped(_serve(supervisor, parts), supervisor, screen)
-
-
-async def _serve(supervisor: Supervisor, parts: list[Part]) -> None:
-    # Not ready is no reason to end: Kafka and Postgres are others' here, and may come later.
-    await supervisor.start(parts, wait=False)
-    await supervisor.watch()
+        await until_stopped(system.run(http, stream), system.supervisor, system.screen)
 
 
 class _System:
@@ -175,45 +148,6 @@ class _System:
                 reach=reach,
             )
         )
-
-
-async def _until_stopped(
-    work: Coroutine[Any, Any, None], supervisor: Supervisor, screen: Screen
-) -> None:
-    """Do ``work`` until it fails or a signal says stop; then stop every part, whatever happened.
-
-    Raises what ``work`` raised.
-    """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, stop.set)
-    working = asyncio.ensure_future(work)
-    stopping = asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if stop.is_set():
-            screen.line("Stopping…")
-    finally:
-        stopping.cancel()
-        working.cancel()
-        await asyncio.gather(working, stopping, return_exceptions=True)
-        for title in await supervisor.stop():
-            screen.line(f"{title} did not stop in time and was killed.")
-        for number in STOP_SIGNALS:
-            loop.remove_signal_handler(number)
-    if not working.cancelled():
-        working.result()
-
-
-def _check_port(host: str, port: int) -> None:
-    try:
-        ports.check_free(port, host)
-    except OSError as error:
-        raise LocalError(
-            f"Can't listen on {host}:{port}: {error.strerror or error}.",
-            hint="Give another port, for instance --port 8123.",
-        ) from error
 
 
 def _is_loopback(host: str) -> bool:

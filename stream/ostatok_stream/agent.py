@@ -7,11 +7,12 @@ from typing import Any
 import structlog
 
 from ostatok import journal, logs
+from ostatok.backoff import backoff
 from ostatok.errors import JournalUnavailable, LedgerUnavailable
 from ostatok.payment import masked
 from ostatok_db.ledger import Applied, Batch, Outcome, slices_of
 from ostatok_stream import metrics
-from ostatok_stream.positions import RETRY_SECONDS_MAX, RETRY_SECONDS_MIN, Positions, Session
+from ostatok_stream.positions import Positions, Session
 from ostatok_stream.transport import Fetch
 
 log = structlog.get_logger()
@@ -31,7 +32,7 @@ class Applier:
     async def apply(self, fetch: Fetch) -> Applied:
         """Give every record of the fetch its outcome, waiting for Postgres as long as it takes.
 
-        Raises what waiting can't mend: JournalMismatch, LedgerFenced, LedgerCorrupt.
+        Raises what waiting can't mend: JournalMismatch, LedgerGap, LedgerCorrupt.
         """
         started = time.perf_counter()
         await self._check_gaps(fetch)
@@ -57,8 +58,7 @@ class Applier:
                 raise
 
     async def _apply_until_done(self, batch: Batch) -> Applied:
-        seconds = RETRY_SECONDS_MIN
-        while True:
+        for seconds in backoff():
             try:
                 async with self._session.ledger() as ledger:
                     return await ledger.apply(batch)
@@ -67,7 +67,7 @@ class Applier:
                 log.warning("ledger_unavailable", reason=str(error), retry_seconds=seconds)
                 metrics.retries.inc()
             await asyncio.sleep(seconds)
-            seconds = min(seconds * 2, RETRY_SECONDS_MAX)
+        raise AssertionError("backoff is endless")
 
     def _log(self, batch: Batch, applied: Applied, seconds: float) -> None:
         log.info(
@@ -99,6 +99,7 @@ class Applier:
                         partition=letter.record.partition,
                         offset=letter.record.offset,
                         reason=letter.reason,
+                        request_id=letter.request_id,
                     )
 
     def _applied_fields(self, batch: Batch, applied: Applied) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ LOGGING = {
 }
 """Faust sets up logging anew when it starts; this keeps what the libraries say among our events."""
 
-NEVER_SECONDS = 10 * 365 * 86_400.0
+POLL_INTERVAL_SECONDS_MAX = 10 * 365 * 86_400.0
 
 
 class App(faust.App):
@@ -65,7 +65,7 @@ class App(faust.App):
         await super().on_start()
 
     async def on_stop(self) -> None:
-        """Leave."""
+        """Close the ledger's connection once Faust has stopped."""
         await super().on_stop()
         await self.session.close()
 
@@ -109,7 +109,7 @@ def make_app(settings: Settings) -> App:
         broker_client_id="ostatok-stream",
         broker_max_poll_records=settings.stream_batch_records_max,
         # Of a paused agent aiokafka would leave the group for good; Postgres may be away for hours.
-        broker_max_poll_interval=NEVER_SECONDS / 1000,
+        broker_max_poll_interval=POLL_INTERVAL_SECONDS_MAX,
         broker_session_timeout=15.0,
         broker_heartbeat_interval=3.0,
         broker_rebalance_timeout=30.0,

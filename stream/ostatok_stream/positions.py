@@ -12,13 +12,11 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from ostatok.backoff import backoff
 from ostatok.errors import JournalMismatch, JournalUnavailable, LedgerUnavailable
 from ostatok.journal import Record
-from ostatok_db.ledger import Ledger
+from ostatok_db.ledger import Ledger, check_topic
 from ostatok_stream.topic import Topic
-
-RETRY_SECONDS_MIN = 0.1
-RETRY_SECONDS_MAX = 5.0
 
 log = structlog.get_logger()
 
@@ -73,8 +71,7 @@ class Positions:
         no longer holds the offsets; what is away when ``wait_seconds`` are over.
         """
         give_up_at = time.monotonic() + wait_seconds
-        seconds = RETRY_SECONDS_MIN
-        while True:
+        for seconds in backoff():
             try:
                 return await self._checked(partitions)
             except (LedgerUnavailable, JournalUnavailable) as error:
@@ -82,7 +79,7 @@ class Positions:
                     raise
                 log.warning("start_delayed", reason=str(error), retry_seconds=seconds)
             await asyncio.sleep(seconds)
-            seconds = min(seconds * 2, RETRY_SECONDS_MAX)
+        raise AssertionError("backoff is endless")
 
     async def check_gap(self, partition: int, position: int, record: Record) -> None:
         """See that between a position and the record read next nothing was lost.
@@ -99,24 +96,13 @@ class Positions:
         name = self._topic.name
         async with self._session.ledger() as ledger:
             stored = await ledger.offsets(name)
-        if described is None or not stored:
+        if described is None:
             raise JournalMismatch(f"There is no topic {name}.", hint="Run `ostatok migrate`.")
         self.topic_id, self.partitions = described
-        if len(stored) != self.partitions:
-            raise JournalMismatch(
-                f"Topic {name} has {self.partitions} partitions, the ledger was built from "
-                f"{len(stored)}.",
-                hint="Their number must never change. Restore the topic or start a new ledger.",
-            )
+        check_topic(stored, topic=name, topic_id=self.topic_id, partitions=self.partitions)
         held = await asyncio.to_thread(self._topic.ranges, partitions)
         for partition in partitions:
-            next_offset, topic_id = stored[partition]
-            if topic_id != self.topic_id:
-                raise JournalMismatch(
-                    f"Topic {name} was made anew (id {self.topic_id}, the ledger's is {topic_id}).",
-                    hint="Restore the old topic, or start a new ledger from this one: "
-                    "another OSTATOK_DATABASE_SCHEMA.",
-                )
+            next_offset, _ = stored[partition]
             if not held[partition].earliest <= next_offset <= held[partition].end:
                 raise _not_held(
                     name, partition, next_offset, held[partition].earliest, held[partition].end

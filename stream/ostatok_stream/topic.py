@@ -3,6 +3,7 @@
 An independent client on purpose: a consumer's own view freezes together with the consumer.
 """
 
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 TIMEOUT_SECONDS = 10.0
+POLL_SECONDS = 0.05
 
 T = TypeVar("T")
 
@@ -86,13 +88,16 @@ class Topic:
         Raises :class:`JournalMismatch` when it is there with settings that break a promise.
         """
         there = self.describe()
-        if there is None:
-            self._make()
-            there = self.describe()
-        else:
+        if there is not None:
             self._check()
-        if there is None:
-            raise JournalUnavailable(f"Topic {self.name} was made and is not there.")
+            return there
+        self._make()
+        # The controller has it; the broker that is asked next may hear of it a moment later.
+        give_up_at = time.monotonic() + TIMEOUT_SECONDS
+        while (there := self.describe()) is None:
+            if time.monotonic() > give_up_at:
+                raise JournalUnavailable(f"Topic {self.name} was made and is not there.")
+            time.sleep(POLL_SECONDS)
         return there
 
     def _make(self) -> None:

@@ -10,7 +10,7 @@ from support.webhooks import EmptyLedger, RecordingJournal, Serve
 
 from ostatok.settings import load
 from ostatok_http.app import create_app, make_runner
-from ostatok_http.ports import Journal, Ledger
+from ostatok_http.ports import Journal, LedgerReader
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ async def serve() -> AsyncIterator[Serve]:
     async with AsyncExitStack() as stack:
 
         async def start(
-            journal: Journal | None = None, ledger: Ledger | None = None, **settings: Any
+            journal: Journal | None = None, ledger: LedgerReader | None = None, **settings: Any
         ) -> ClientSession:
             settings_ = load(**{"log_operations": False, "http_drain_seconds": 2, **settings})
             app = create_app(settings_, journal or RecordingJournal(), ledger or EmptyLedger())

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg import sql
 
 from ostatok.local.kafka import EmbeddedKafka
 from ostatok.local.ports import free_port
 from ostatok.local.postgres import EmbeddedPostgres
 from ostatok.settings import Settings, load
+from ostatok_db.connection import conninfo
 from ostatok_db.migrate import migrate
 
 POSTGRES_IMAGE = "postgres:18"
@@ -39,13 +41,13 @@ class Services:
     kafka: str
     _made: int = field(default=0)
 
-    def new_database(self, template: str = TEMPLATE) -> str:
+    def new_database(self) -> str:
         """Make a database with an empty ledger in it, and give its URL."""
         self._made += 1
         name = f"test_{self._made}"
         with psycopg.connect(self.database_url, autocommit=True) as connection:
             statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-            connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+            connection.execute(statement.format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
         return _with_database(self.database_url, name)
 
     def new_settings(self, **given: object) -> Settings:
@@ -61,6 +63,24 @@ class Services:
             "log_format": "json",
         }
         return load(**{**values, **given})
+
+
+def seeds(quick: int, long: int) -> list[Any]:
+    """``long`` seeds, of which ``make test`` runs the first ``quick``."""
+    return [*range(quick), *(pytest.param(n, marks=pytest.mark.long) for n in range(quick, long))]
+
+
+def dump(settings: Settings) -> dict[str, list[Any]]:
+    """Every table of the ledger's schema, row by row, as text."""
+    with psycopg.connect(conninfo(settings, name="test")) as connection:
+        tables = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename <> %s",
+            (settings.database_schema, "alembic_version"),
+        ).fetchall()
+        return {
+            table: connection.execute(f"SELECT t::text FROM {table} t ORDER BY 1").fetchall()
+            for (table,) in tables
+        }
 
 
 def docker_answers() -> bool:

@@ -125,9 +125,9 @@ class System:
         self._processes.append(process)
         return process
 
-    def start_http(self) -> subprocess.Popen[bytes]:
+    def start_http(self, workers: int = 1) -> subprocess.Popen[bytes]:
         """Start the service and wait until it is ready."""
-        process = self.start("http", log="http.log")
+        process = self.start("http", "--workers", str(workers), log="http.log")
         self.wait_ready(self.settings.http_port, process)
         return process
 

@@ -9,7 +9,7 @@ from ostatok.errors import LedgerUnavailable
 T = TypeVar("T")
 
 
-class Question(Generic[T]):
+class SingleFlight(Generic[T]):
     """A question of which one is under way at the most: who comes meanwhile shares its answer.
 
     Who has waited too long goes away, and the question stays: cancelling a query means waiting for
