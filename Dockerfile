@@ -57,9 +57,10 @@ USER 10001:10001
 WORKDIR /tmp
 EXPOSE 8000 8001
 STOPSIGNAL SIGTERM
-# Of `ostatok http`. For `ostatok stream` give --health-cmd 'healthy 8001 /healthz', as
-# docker-compose.yml does. It asks whether the process lives, not whether Kafka and Postgres do: an
-# orchestrator that replaces what is unhealthy would otherwise restart everything for their sake.
+# Of `ostatok http`. For `ostatok stream` give --health-cmd 'healthy 8001 /healthz'. It asks whether
+# the process lives, not whether Kafka and Postgres do: an orchestrator that replaces what is
+# unhealthy would otherwise restart everything for their sake. (docker-compose.yml asks /readyz:
+# compose replaces nothing, and `docker compose ps` then says who is ready.)
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD healthy "${OSTATOK_HTTP_PORT:-8000}" /healthz
 ENTRYPOINT ["ostatok"]

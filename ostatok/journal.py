@@ -127,7 +127,9 @@ def _payment(record: Record, headers: dict[str, bytes | None], partitions: int) 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMESTAMP_MS_MAX = int(LATEST.timestamp() * 1000) - 1
-_match_rfc3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{6}Z").fullmatch
+_match_rfc3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z"
+).fullmatch
 
 
 def _rfc3339(moment: datetime) -> str:

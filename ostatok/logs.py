@@ -8,6 +8,7 @@ import logging
 import logging.handlers
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,8 +45,9 @@ class _Sink:
         )
 
     def write(self, text: str) -> None:
+        """Write a line, or lose it: a full disk or a closed terminal is no reason to stop."""
         handler = self.handler
-        with handler.lock:
+        with handler.lock, suppress(OSError, ValueError):
             if handler.stream is None:  # logging.config closes every handler there is.
                 handler.stream = handler._open()  # noqa: SLF001
             if self.is_file and handler.stream.tell() + len(text) > PIECE_BYTES_MAX:

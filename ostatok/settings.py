@@ -93,7 +93,8 @@ class Settings(BaseSettings):
         1, description="replicas `migrate` makes the topic with; production wants 3"
     )
     topic_min_insync: Annotated[int, Field(ge=1)] = Field(
-        1, description="replicas that must have a record before it is acknowledged; 2 of 3"
+        1,
+        description="replicas that must have a record before it is acknowledged; production wants 2",
     )
 
     topic_retention_ms: Annotated[int, Field(ge=-1)] = Field(
@@ -125,7 +126,7 @@ class Settings(BaseSettings):
         5, description="how long Kafka may take to acknowledge before a webhook gets 503"
     )
     publish_linger_ms: Annotated[float, Field(ge=0, le=1000)] = Field(
-        3, description="how long the producer collects records for one request"
+        3, description="how long the producer collects records for one produce request"
     )
     read_wait_seconds: Annotated[float, Field(ge=0, le=30)] = Field(
         1, description="how long a balance read waits for webhooks already acknowledged; 0 = off"

@@ -87,7 +87,14 @@ def test_without_headers_the_record_time_counts() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"yesterday", b"\xff", b"9999-01-01T00:00:00.000000Z", b"2024-02-31T00:00:00.000000Z"],
+    [
+        b"",
+        b"yesterday",
+        b"\xff",
+        b"9999-01-01T00:00:00.000000Z",
+        b"2024-02-31T00:00:00.000000Z",
+        b"2024-02-28T24:00:00.000000Z",
+    ],
 )
 def test_a_received_at_that_is_not_ours_is_not_believed(text: bytes) -> None:
     """One forged date would hold back every later date of the INN's log."""

@@ -107,7 +107,7 @@ def test_the_ledger_is_read_back_from_its_own_offset(empty: System) -> None:
 
 
 def test_the_same_topic_makes_the_same_ledger(empty: System) -> None:
-    """Read again in batches of 7 by workers that are killed: every table is equal to the byte."""
+    """Read again in batches of 7 by workers that end and are killed: equal to the byte."""
     pick = random.Random(1)
     inns = [INN, "1234567890", "770412345608", "500100732259"]
     sent: list[dict[str, Any]] = []
@@ -125,10 +125,15 @@ def test_the_same_topic_makes_the_same_ledger(empty: System) -> None:
     changes = {"database_schema": "again", "stream_group": "again", "stream_batch_records_max": 7}
     other = empty.settings.model_copy(update={**changes, "stream_metrics_port": free_port()})
     with System(other, empty.folder) as again:
-        for upto in (50, 150, 250):
+        for upto, end in (
+            (50, subprocess.Popen.terminate),
+            (150, subprocess.Popen.terminate),
+            (250, kill),
+        ):
             worker = again.start_stream()
             wait_applied(again, upto)
-            kill(worker)
+            end(worker)
+            worker.wait()
         again.start_stream()
         wait_applied(again, 400)
         found = dump(other)

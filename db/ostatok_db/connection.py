@@ -12,6 +12,8 @@ from ostatok.settings import Settings
 # The server's own troubles: connection, resources, shutdown, and a transaction to do again. Waiting
 # mends them. https://www.postgresql.org/docs/current/errcodes-appendix.html
 TRANSIENT_CLASSES = frozenset({"08", "40", "53", "57", "58"})
+# Read-only (a standby, during a failover), time-outs of idle or long transactions, and of locks.
+TRANSIENT_STATES = frozenset({"25006", "25P03", "25P04", "55P03"})
 
 NOT_MIGRATED = frozenset({"3F000", "42P01"})
 """No such schema, no such table: the process came before ``ostatok migrate``."""
@@ -22,6 +24,7 @@ def conninfo(
     *,
     name: str,
     statement_seconds_max: float | None = None,
+    writes: bool = False,
 ) -> str:
     """The connection string of a session of ours.
 
@@ -35,15 +38,25 @@ def conninfo(
         "timezone": "UTC",
         "datestyle": "ISO",
         "synchronous_commit": "on",
+        "default_transaction_isolation": r"read\ committed",
+        # The server's side of a client that is gone without a word, so that its locks go too.
+        "idle_in_transaction_session_timeout": "30s",
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
     }
     if statement_seconds_max is not None:
         session["statement_timeout"] = f"{statement_seconds_max * 1000:.0f}"
     options = " ".join(f"-c {key}={value}" for key, value in session.items())
-    before = conninfo_to_dict(given).get("options") or ""
+    given_values = conninfo_to_dict(given)
+    before = given_values.get("options") or ""
+    where = given_values.get("target_session_attrs") or ("read-write" if writes else "any")
     return make_conninfo(
         given,
         application_name=f"ostatok {name}",
         options=f"{before} {options}".strip(),
+        client_encoding="UTF8",
+        target_session_attrs=where,
         connect_timeout=5,
         keepalives_idle=10,
         keepalives_interval=5,
@@ -69,7 +82,7 @@ def map_error(error: psycopg.Error) -> LedgerUnavailable | LedgerCorrupt:
     if state is None:
         transient = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     else:
-        transient = state[:2] in TRANSIENT_CLASSES
+        transient = state[:2] in TRANSIENT_CLASSES or state in TRANSIENT_STATES
     # Not the whole text: its DETAIL can hold a row, and so an INN.
     text = error.diag.message_primary or str(error).strip().partition("\n")[0]
     if transient:

@@ -15,6 +15,9 @@ from ostatok.journal import DeadLetter, Entry
 from ostatok_db.connection import mapped_errors
 from ostatok_db.queries import queries
 
+TRANSACTION_TIMEOUT_SINCE = 170_000
+"""The server version that brought the setting."""
+
 Position = tuple[int, int]
 """(partition, offset)"""
 
@@ -118,6 +121,8 @@ class Ledger:
         with mapped_errors():
             connection = await psycopg.AsyncConnection.connect(conninfo)
             set_json_loads(msgspec.json.decode, connection)
+            if connection.info.server_version >= TRANSACTION_TIMEOUT_SINCE:
+                await connection.execute(queries["limit_transactions"])
             await connection.execute(queries["make_staging"])
             await connection.commit()
         return cls(connection)

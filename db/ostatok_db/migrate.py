@@ -28,7 +28,7 @@ def migrate(settings: Settings) -> str:
     Two that run at once do so one after the other. Raises :class:`LedgerError`.
     """
     schema = settings.database_schema
-    target = conninfo(settings, name="migrate")
+    target = conninfo(settings, name="migrate", writes=True)
     with mapped_errors(), psycopg.connect(target, autocommit=True) as connection:
         _check_encoding(connection)
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
@@ -47,7 +47,7 @@ def adopt_topic(settings: Settings, *, topic_id: str, partitions: int) -> None:
     given = {"topic": settings.topic, "topic_id": topic_id, "partitions": partitions}
     with (
         mapped_errors(),
-        psycopg.connect(conninfo(settings, name="migrate")) as connection,
+        psycopg.connect(conninfo(settings, name="migrate", writes=True)) as connection,
     ):
         rows = connection.execute(queries["read_offsets"], given).fetchall()
         if not rows:

@@ -15,6 +15,10 @@ CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
     received_at     timestamptz
 ) ON COMMIT DELETE ROWS;
 
+-- name: limit_transactions
+-- A worker whose machine froze in the middle of a batch must not hold its partitions for ever.
+SET transaction_timeout = '120s';
+
 -- name: copy_incoming
 -- Takes a batch in, in COPY's text format, the columns in the order above.
 COPY incoming FROM STDIN;

@@ -18,6 +18,8 @@ WAITING_MAX = 1_000
 """Reads that may wait for a connection; the next one is told at once that there is none."""
 
 
+RECONNECT_SECONDS_MAX = 3.0
+
 _USE_SCHEMA = "SELECT set_config('search_path', %(schema)s, true)"
 
 
@@ -50,6 +52,9 @@ class Reader:
             min_size=1,
             max_size=settings.database_pool_connections,
             max_waiting=WAITING_MAX,
+            # The pool waits twice as long after each failed try. Once it has given up, the next
+            # read tries at once: a database that is back is found when somebody asks.
+            reconnect_timeout=RECONNECT_SECONDS_MAX,
             timeout=settings.database_timeout_seconds,
             kwargs={"autocommit": True, "prepare_threshold": 2 if by_session else None},
             open=False,

@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 from aiohttp import hdrs, web
@@ -128,7 +129,7 @@ class _Queries:
     def __init__(self, ledger: LedgerReader, seconds: float) -> None:
         self._ledger = ledger
         self._seconds = seconds
-        self._asked: list[tuple[tuple[str, int], asyncio.Future[Standing]]] = []
+        self._asked: dict[asyncio.Future[Standing], tuple[str, int]] = {}
         self._tasks: set[asyncio.Task[list[Standing]]] = set()
         self._scheduled = False
 
@@ -136,7 +137,7 @@ class _Queries:
         """Read the standing of an (INN, its partition), in a snapshot no older than this call."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Standing] = loop.create_future()
-        self._asked.append((organization, answer))
+        self._asked[answer] = organization
         if not self._scheduled and len(self._tasks) < QUERIES_MAX:
             self._scheduled = True
             loop.call_soon(self._start)
@@ -145,6 +146,8 @@ class _Queries:
                 return await answer
         except TimeoutError:
             raise LedgerUnavailable("The database does not answer in time.") from None
+        finally:
+            self._asked.pop(answer, None)  # Nobody waits for it any more.
 
     def close(self) -> None:
         for task in self._tasks:
@@ -153,23 +156,32 @@ class _Queries:
     def _start(self) -> None:
         self._scheduled = False
         while self._asked and len(self._tasks) < QUERIES_MAX:
-            asked = self._asked[:QUERY_ORGANIZATIONS_MAX]
-            del self._asked[:QUERY_ORGANIZATIONS_MAX]
-            organizations = list(dict.fromkeys(organization for organization, _ in asked))
-            task = asyncio.ensure_future(self._ledger.standings(organizations))
+            asked = dict(islice(self._asked.items(), QUERY_ORGANIZATIONS_MAX))
+            for answer in asked:
+                del self._asked[answer]
+            organizations = list(dict.fromkeys(asked.values()))
+            task = asyncio.ensure_future(self._read(organizations))
             self._tasks.add(task)
             task.add_done_callback(partial(self._answer, organizations, asked))
+
+    async def _read(self, organizations: list[tuple[str, int]]) -> list[Standing]:
+        # A connection that answers nothing must give its place back, or two of them end all reads.
+        try:
+            async with asyncio.timeout(2 * self._seconds):
+                return await self._ledger.standings(organizations)
+        except TimeoutError:
+            raise LedgerUnavailable("The database does not answer.") from None
 
     def _answer(
         self,
         organizations: list[tuple[str, int]],
-        asked: list[tuple[tuple[str, int], asyncio.Future[Standing]]],
+        asked: dict[asyncio.Future[Standing], tuple[str, int]],
         task: asyncio.Task[list[Standing]],
     ) -> None:
         self._tasks.discard(task)
         error = _error_of(task)
         found = {} if error else dict(zip(organizations, task.result(), strict=True))
-        for organization, answer in asked:
+        for answer, organization in asked.items():
             if answer.done():
                 continue  # Its reader has gone.
             if error:

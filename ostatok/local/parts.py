@@ -97,7 +97,11 @@ class Running:
             except OSError as error:
                 raise LocalError(f"{part.title} can't be started: {error}.") from error
         if part.pid_file is not None:
-            part.pid_file.write_text(f"{self.pid}\n", encoding="ascii")
+            try:
+                part.pid_file.write_text(f"{self.pid}\n", encoding="ascii")
+            except OSError as error:
+                self.kill()
+                raise LocalError(f"{part.title} can't be started: {error}.") from error
 
     @property
     def pid(self) -> int:

@@ -45,10 +45,12 @@ class App(faust.App):
         super().__init__(*args, **kwargs)
         self._settings = settings
         self.journal = Topic(settings)
-        self.session = Session(conninfo(settings, name="stream"))
-        self.positions = Positions(self.journal, self.session)
+        self.session = Session(conninfo(settings, name="stream", writes=True))
+        # A connection of its own: a seek must not wait for a batch that waits for Postgres.
+        self._looking = Session(conninfo(settings, name="stream positions", writes=True))
+        self.positions = Positions(self.journal, self._looking)
         self.tolerant_reader = TolerantReader(settings)
-        self.monitoring = Monitoring(self, settings, self.journal, self.session)
+        self.monitoring = Monitoring(self, settings, self.journal, self.positions)
         self.is_positioned = False
 
     def worker_init(self) -> None:
@@ -68,6 +70,7 @@ class App(faust.App):
         """Close the ledger's connection once Faust has stopped."""
         await super().on_stop()
         await self.session.close()
+        await self._looking.close()
 
     def _create_directories(self) -> None:
         """Make none: Faust's are for tables, and would lie in whatever folder we were started."""

@@ -18,10 +18,13 @@ def end_process(error: BaseException) -> NoReturn:
     """
     hint = error.hint if isinstance(error, OstatokError) else None
     known = isinstance(error, OstatokError)
-    structlog.get_logger().critical(
-        "worker_ends", reason=str(error), hint=hint, exc_info=None if known else error
-    )
-    logging.shutdown()
-    sys.stderr.write(f"ostatok stream: {error}\n" + (f"{hint}\n" if hint else ""))
-    sys.stderr.flush()
-    os._exit(1)
+    try:
+        structlog.get_logger().critical(
+            "worker_ends", reason=str(error), hint=hint, exc_info=None if known else error
+        )
+        logging.shutdown()
+        sys.stderr.write(f"ostatok stream: {error}\n" + (f"{hint}\n" if hint else ""))
+        sys.stderr.flush()
+    finally:
+        # Whether it could be said or not: a full disk must not keep a deaf worker alive.
+        os._exit(1)

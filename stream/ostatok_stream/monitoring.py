@@ -11,11 +11,11 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from mode import Service
 from prometheus_client.aiohttp import make_aiohttp_handler
 
-from ostatok.errors import JournalUnavailable, LedgerUnavailable, OstatokError
+from ostatok.errors import JournalMismatch, JournalUnavailable, LedgerUnavailable, OstatokError
 from ostatok.settings import PREFIX, Settings
 from ostatok_stream import metrics
 from ostatok_stream.ending import end_process
-from ostatok_stream.positions import Session
+from ostatok_stream.positions import Positions
 from ostatok_stream.topic import Topic
 
 INTERVAL_SECONDS = 5.0
@@ -27,13 +27,13 @@ class Monitoring(Service):
     """A small web server and a timer beside the stream."""
 
     def __init__(
-        self, app: Any, settings: Settings, topic: Topic, session: Session, **kwargs: Any
+        self, app: Any, settings: Settings, topic: Topic, positions: Positions, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self._app = app
         self._settings = settings
         self._topic = topic
-        self._session = session
+        self._positions = positions
         self._runner: web.AppRunner | None = None
 
     async def on_start(self) -> None:
@@ -73,24 +73,29 @@ class Monitoring(Service):
     async def _look_around(self) -> None:
         while not self.should_stop:
             await self.sleep(INTERVAL_SECONDS)
-            assigned = sorted(tp.partition for tp in self._app.consumer.assignment())
-            metrics.assigned_partitions.set(len(assigned))
-            if not self._app.is_positioned:
-                continue
             try:
-                async with self._session.ledger() as ledger:
-                    stored = await ledger.offsets(self._topic.name)
-                held = await asyncio.to_thread(self._topic.ranges, assigned)
+                await self._look()
+            except JournalMismatch as error:
+                end_process(error)
             except (LedgerUnavailable, JournalUnavailable) as error:
                 log.warning("lag_unknown", reason=str(error))
-                continue
-            applied = {partition: stored[partition][0] for partition in assigned}
+
+    async def _look(self) -> None:
+        """See that the topic is still the ledger's, and how far behind it we are."""
+        assigned = sorted(tp.partition for tp in self._app.consumer.assignment())
+        metrics.assigned_partitions.set(len(assigned))
+        if not self._app.is_positioned or not assigned:
             metrics.lag_records.clear()
-            for partition, next_offset in applied.items():
-                lag = held[partition].end - next_offset
-                metrics.lag_records.labels(partition).set(max(lag, 0))
-                metrics.next_offset.labels(partition).set(next_offset)
-            await self._commit(applied)
+            return
+        stored = await self._positions.check()
+        held = await asyncio.to_thread(self._topic.ranges, assigned)
+        applied = {partition: stored[partition][0] for partition in assigned}
+        metrics.lag_records.clear()
+        for partition, next_offset in applied.items():
+            lag = held[partition].end - next_offset
+            metrics.lag_records.labels(partition).set(max(lag, 0))
+            metrics.next_offset.labels(partition).set(next_offset)
+        await self._commit(applied)
 
     async def _commit(self, applied: dict[int, int]) -> None:
         """Tell Kafka where the ledger stands, for lag tools alone. Nothing ever reads it back."""

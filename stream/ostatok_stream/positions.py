@@ -5,8 +5,6 @@ do so is looked for before each seek, and found means stop: a payment skipped is
 """
 
 import asyncio
-import math
-import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
@@ -62,21 +60,16 @@ class Positions:
         self.topic_id = ""
         self.partitions = 0
 
-    async def of(
-        self, partitions: Collection[int], *, wait_seconds: float = math.inf
-    ) -> dict[int, int]:
+    async def of(self, partitions: Collection[int]) -> dict[int, int]:
         """Give the ledger's next offset of each partition, waiting for Postgres and Kafka.
 
         Raises :class:`JournalMismatch` when the topic is not the one the ledger was built from or
-        no longer holds the offsets; what is away when ``wait_seconds`` are over.
+        no longer holds the offsets.
         """
-        give_up_at = time.monotonic() + wait_seconds
         for seconds in backoff():
             try:
                 return await self._checked(partitions)
             except (LedgerUnavailable, JournalUnavailable) as error:
-                if time.monotonic() + seconds > give_up_at:
-                    raise
                 log.warning("start_delayed", reason=str(error), retry_seconds=seconds)
             await asyncio.sleep(seconds)
         raise AssertionError("backoff is endless")
@@ -91,15 +84,22 @@ class Positions:
         if record.offset < position or held.earliest > position:
             raise _not_held(self._topic.name, partition, position, held.earliest, held.end)
 
-    async def _checked(self, partitions: Collection[int]) -> dict[int, int]:
+    async def check(self) -> dict[int, tuple[int, str]]:
+        """See that the topic is the ledger's; give {partition: (next offset, id of the topic)}."""
         described = await asyncio.to_thread(self._topic.describe)
         name = self._topic.name
-        async with self._session.ledger() as ledger:
-            stored = await ledger.offsets(name)
         if described is None:
             raise JournalMismatch(f"There is no topic {name}.", hint="Run `ostatok migrate`.")
-        self.topic_id, self.partitions = described
-        check_topic(stored, topic=name, topic_id=self.topic_id, partitions=self.partitions)
+        async with self._session.ledger() as ledger:
+            stored = await ledger.offsets(name)
+        topic_id, partitions = described
+        check_topic(stored, topic=name, topic_id=topic_id, partitions=partitions)
+        self.topic_id, self.partitions = topic_id, partitions
+        return stored
+
+    async def _checked(self, partitions: Collection[int]) -> dict[int, int]:
+        stored = await self.check()
+        name = self._topic.name
         held = await asyncio.to_thread(self._topic.ranges, partitions)
         for partition in partitions:
             next_offset, _ = stored[partition]

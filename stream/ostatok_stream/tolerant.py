@@ -33,6 +33,8 @@ class TolerantReader:
             "group.id": f"{self._settings.stream_group}-tolerant",
             "enable.auto.commit": False,
             "auto.offset.reset": "error",
+            # As Faust's consumer: a record counts whether its transaction was committed or not.
+            "isolation.level": "read_uncommitted",
             "fetch.wait.max.ms": 50,
         }
         consumer = Consumer(config)

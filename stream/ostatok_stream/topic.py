@@ -151,7 +151,10 @@ class Topic:
 
 
 def _result(future: "Future[T]") -> T:
-    return future.result(timeout=TIMEOUT_SECONDS + 5)
+    try:
+        return future.result(timeout=TIMEOUT_SECONDS + 5)
+    except TimeoutError:
+        raise JournalUnavailable("Kafka did not answer in time.") from None
 
 
 def _unavailable(error: KafkaException) -> JournalUnavailable:

@@ -19,7 +19,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from faust.types.transports import ConsumerT
 
-from ostatok.errors import JournalUnavailable, OstatokError
+from ostatok.errors import JournalUnavailable, LedgerUnavailable, OstatokError
 from ostatok.journal import Record
 from ostatok_stream.ending import end_process
 
@@ -53,14 +53,18 @@ class Consumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._next_offset: dict[int, int] = {}
+        self._seeks = 0
+        self._gaps: dict[int, tuple[int, int]] = {}
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek every assigned partition to the ledger's offset, and give those offsets."""
         assigned = self.assignment()
+        self._seeks += 1
         try:
-            start = await self.app.positions.of(
-                {tp.partition for tp in assigned}, wait_seconds=SEEK_SECONDS_MAX
-            )
+            async with asyncio.timeout(SEEK_SECONDS_MAX):
+                start = await self.app.positions.of({tp.partition for tp in assigned})
+        except TimeoutError:
+            end_process(LedgerUnavailable("Postgres or Kafka did not answer during a rebalance."))
         except OstatokError as error:
             end_process(error)
         offsets = {tp: start[tp.partition] for tp in assigned}
@@ -77,6 +81,7 @@ class Consumer(driver.Consumer):
 
         Nothing fetched is ever left out: the positions before and after say what was covered.
         """
+        seeks, generation_id = self._seeks, self.app.consumer_generation_id
         try:
             fetched, _active = await self._wait_next_records(timeout)
         except UnicodeDecodeError as error:
@@ -85,8 +90,11 @@ class Consumer(driver.Consumer):
             records = [_record(one) for some in (fetched or {}).values() for one in some]
         if not records or self.should_stop:
             return
-        if not self.flow_active:
+        if not self.flow_active or self._seeks != seeks:
+            # Read from positions that are no longer ours.
             await self._seek_back()
+            return
+        if await self._reads_again_for_a_gap(records):
             return
         fetch = Fetch(records, self._advance(records))
         last = records[-1]
@@ -107,16 +115,44 @@ class Consumer(driver.Consumer):
                 serialized_value_size=0,
                 tp=carrier,
                 # Without it Faust takes the message for one of an older assignment and drops it.
-                generation_id=self.app.consumer_generation_id,
+                generation_id=generation_id,
             ),
         )
+
+    async def _reads_again_for_a_gap(self, records: Sequence[Record]) -> bool:
+        """Seek back when the records don't begin where we stood, unless they did the same before.
+
+        A gap is lawful where a transaction's marker or compaction left it, and then it is there
+        every time. Otherwise something was read and lost on the way here.
+        """
+        first: dict[int, int] = {}
+        for record in records:
+            first.setdefault(record.partition, record.offset)
+        gaps = {
+            partition: (self._next_offset.get(partition, -1), offset)
+            for partition, offset in first.items()
+            if self._next_offset.get(partition, -1) != offset
+        }
+        if gaps.items() <= self._gaps.items():
+            for partition in gaps:
+                del self._gaps[partition]
+            return False
+        log.warning("gap_read_again", gaps=gaps)
+        self._gaps.update(gaps)
+        try:
+            await self._seek_and_wait(
+                {partition: self._next_offset[partition] for partition in first}
+            )
+        except (IllegalStateError, KeyError, TimeoutError) as failure:
+            log.info("seek_left_to_rebalance", reason=repr(failure))
+            await self._seek_back()
+        return True
 
     def _advance(self, records: Sequence[Record]) -> dict[int, tuple[int, int]]:
         """Move our positions behind the records, and give where they were and where they are."""
         after = {record.partition: record.offset + 1 for record in records}
         bounds = {
-            partition: (self._next_offset.get(partition, offset), offset)
-            for partition, offset in after.items()
+            partition: (self._next_offset[partition], offset) for partition, offset in after.items()
         }
         self._next_offset.update(after)
         return bounds

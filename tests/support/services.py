@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import yaml
 from psycopg import sql
 
 from ostatok.local.kafka import EmbeddedKafka
@@ -25,7 +26,7 @@ from ostatok.settings import Settings, load
 from ostatok_db.connection import conninfo
 from ostatok_db.migrate import migrate
 
-POSTGRES_IMAGE = "postgres:18"
+COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
 DOCKER_SECONDS_MAX = 10
 TEMPLATE = "ostatok_template"
 
@@ -113,8 +114,9 @@ def _containers() -> Iterator[Services]:
     from testcontainers.community.kafka import KafkaContainer  # noqa: PLC0415
     from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415
 
+    image = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]["postgres"]["image"]
     with ExitStack() as stack:
-        postgres = stack.enter_context(PostgresContainer(POSTGRES_IMAGE, driver=None))
+        postgres = stack.enter_context(PostgresContainer(image, driver=None))
         kafka = stack.enter_context(KafkaContainer().with_kraft())
         yield Services(postgres.get_connection_url(), kafka.get_bootstrap_server())
 
