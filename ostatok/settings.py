@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     )
     topic_min_insync: Annotated[int, Field(ge=1)] = Field(
         1,
-        description="replicas that must have a record before it is acknowledged; production wants 2",
+        description="replicas that must have a record before the acknowledgement; production: 2",
     )
 
     topic_retention_ms: Annotated[int, Field(ge=-1)] = Field(
