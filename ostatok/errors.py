@@ -10,6 +10,7 @@ OstatokError
 ├── LedgerError
 │   ├── LedgerUnavailable    Postgres is away; wait and try again
 │   ├── LedgerGap            a batch begins behind the ledger's offset; end, and read from there
+│   ├── RecordRefused        the database refuses one record for itself; find it, bury it
 │   └── LedgerCorrupt        an invariant is broken; stop
 └── LocalError               an embedded service can't be had on this machine
 """
@@ -66,6 +67,10 @@ class LedgerUnavailable(LedgerError):
 
 class LedgerGap(LedgerError):
     """A batch begins behind the ledger's offset: what lies between would be skipped."""
+
+
+class RecordRefused(LedgerError):
+    """The database refuses a record of the batch for itself."""
 
 
 class LedgerCorrupt(LedgerError):

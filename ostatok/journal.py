@@ -47,6 +47,7 @@ class Entry(msgspec.Struct, frozen=True):
     """The time of the ledger, UTC: when the receiver took the webhook."""
     source: str | None
     request_id: str | None
+    record: Record
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -105,6 +106,7 @@ def read(records: Iterable[Record], partitions: int) -> tuple[list[Entry], list[
                     received_at,
                     _text(headers, "source"),
                     _text(headers, "request-id"),
+                    record,
                 )
             )
     return entries, dead

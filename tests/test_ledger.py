@@ -13,12 +13,13 @@ from support.payments import MOMENT, PARTITIONS, TOPIC, batch, dead_letter, entr
 from support.services import Rows
 from support.system import wait_until
 
-from ostatok.errors import JournalMismatch, LedgerGap, LedgerUnavailable
+from ostatok.errors import JournalMismatch, LedgerCorrupt, LedgerGap, LedgerUnavailable
 from ostatok.journal import partition_of
 from ostatok.payment import EARLIEST, Payment
 from ostatok.settings import Settings
+from ostatok_db.batch import Batch, Outcome, Slice
 from ostatok_db.connection import conninfo
-from ostatok_db.ledger import Batch, Ledger, Outcome, Slice
+from ostatok_db.ledger import Ledger
 
 
 async def test_a_payment_moves_its_balance(ledger: Ledger, rows: Rows) -> None:
@@ -234,3 +235,43 @@ async def test_logs_are_append_only(ledger: Ledger, rows: Rows, table: str) -> N
     for statement in (f"UPDATE {table} SET inn = inn", f"DELETE FROM {table}", f"TRUNCATE {table}"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
             rows(statement)
+
+
+async def test_a_record_the_database_refuses_is_buried_alone(
+    database: Settings, ledger: Ledger, rows: Rows
+) -> None:
+    """It is found by halving the batch; all others get their outcome, and every offset has one."""
+    refuse(database, "payment_amount_positive", "amount <> 13")
+    entries = [entry(payment(amount=Decimal(n)), n - 1) for n in range(1, 41)]
+    alone = entry(payment(inn="7707083893", amount=Decimal(13)), 0)
+    applied = await ledger.apply(batch(entries[0], alone, dead=[dead_letter(3, 0)]))
+    assert applied.counts == {Outcome.APPLIED: 1, Outcome.DEAD: 2}
+    applied = await ledger.apply(batch(*entries[1:]))
+    assert applied.others == {(entries[0].partition, 12): Outcome.DEAD}
+    assert rows("SELECT balance, entries FROM organization") == [(sum(range(41)) - 13, 39)]
+    assert rows("SELECT DISTINCT reason FROM dead_letter WHERE value = '{}'") == [
+        ("the database refuses it: payment_amount_positive",)
+    ]
+    assert (await ledger.apply(batch(*entries[1:]))).counts[Outcome.SEEN] == 39
+
+
+async def test_any_other_refusal_is_corruption(
+    database: Settings, ledger: Ledger, rows: Rows
+) -> None:
+    """A constraint that is not on the list stops everything: nothing is buried, nothing written."""
+    refuse(database, "somebody_elses", "amount <> 13")
+    with pytest.raises(LedgerCorrupt, match="23514"):
+        await ledger.apply(batch(entry(payment(), 0), entry(payment(amount=Decimal(13)), 1)))
+    assert rows("SELECT (SELECT count(*) FROM payment) + (SELECT count(*) FROM dead_letter)") == [
+        (0,)
+    ]
+
+
+def refuse(database: Settings, constraint: str, condition: str) -> None:
+    """Give the table of payments a constraint."""
+    with psycopg.connect(conninfo(database, name="test")) as connection:
+        for statement in (
+            f"ALTER TABLE payment DROP CONSTRAINT IF EXISTS {constraint}",
+            f"ALTER TABLE payment ADD CONSTRAINT {constraint} CHECK ({condition})",
+        ):
+            connection.execute(statement.encode())

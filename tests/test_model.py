@@ -8,8 +8,9 @@ from support.payments import PARTITIONS, TOPIC, TOPIC_ID
 from support.services import Rows, Services, dump, seeds
 
 from ostatok.settings import load
+from ostatok_db.batch import Outcome
 from ostatok_db.connection import conninfo
-from ostatok_db.ledger import Ledger, Outcome
+from ostatok_db.ledger import Ledger
 from ostatok_db.migrate import adopt_topic, migrate
 
 

@@ -14,6 +14,7 @@ from support.payments import TOPIC
 
 from ostatok_stream.monitoring import Monitoring
 from ostatok_stream.transport import Consumer, Fetch
+from ostatok_stream.watchdog import Progress
 
 
 class Thread:
@@ -120,9 +121,10 @@ async def test_a_partition_nobody_positioned_is_not_read() -> None:
 
 async def test_a_worker_without_partitions_looks_around_in_peace() -> None:
     """More workers than partitions: one has none, and nothing to commit."""
-    app = SimpleNamespace(is_positioned=True, consumer=SimpleNamespace(assignment=set))
     monitoring: Any = Monitoring.__new__(Monitoring)
-    monitoring._app = app
+    monitoring._app = SimpleNamespace(consumer=SimpleNamespace(assignment=set))
+    monitoring._progress = Progress()
+    monitoring._progress.positioned(yes=True)
     await monitoring._look()
 
 

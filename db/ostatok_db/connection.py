@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ostatok.errors import LedgerCorrupt, LedgerUnavailable
+from ostatok.errors import LedgerCorrupt, LedgerUnavailable, RecordRefused
 from ostatok.settings import Settings
 
 # The server's own troubles: connection, resources, shutdown, and a transaction to do again. Waiting
@@ -74,7 +74,18 @@ def mapped_errors() -> Iterator[None]:
         raise map_error(error) from error
 
 
-def map_error(error: psycopg.Error) -> LedgerUnavailable | LedgerCorrupt:
+SINGLE_RECORD_CONSTRAINTS = frozenset(
+    {
+        "organization_inn_length",
+        "payment_amount_positive",
+        "payment_document_number_length",
+    }
+)
+"""What speaks of one record alone. The grammar lets nothing through that could break them; should
+it once, that record is no reason to stop all others."""
+
+
+def map_error(error: psycopg.Error) -> LedgerUnavailable | RecordRefused | LedgerCorrupt:
     """Which of our errors an error of psycopg is: by its SQLSTATE, by its type when it has none."""
     state = error.sqlstate
     if state in NOT_MIGRATED:
@@ -87,6 +98,8 @@ def map_error(error: psycopg.Error) -> LedgerUnavailable | LedgerCorrupt:
     text = error.diag.message_primary or str(error).strip().partition("\n")[0]
     if transient:
         return LedgerUnavailable(f"Postgres: {text}")
+    if error.diag.constraint_name in SINGLE_RECORD_CONSTRAINTS:
+        return RecordRefused(f"the database refuses it: {error.diag.constraint_name}")
     return LedgerCorrupt(
         f"Postgres refused what can't be refused (SQLSTATE {state}): {text}",
         hint="Nothing of the batch was written. Compare the ledger with the journal first.",

@@ -1,8 +1,7 @@
 """Writing the ledger. One function, :meth:`Ledger.apply`, serves the stream, replay and rebuild."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import msgspec
@@ -10,27 +9,25 @@ import psycopg
 from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_loads
 
-from ostatok.errors import JournalMismatch, LedgerGap
+from ostatok.errors import JournalMismatch, LedgerGap, RecordRefused
 from ostatok.journal import DeadLetter, Entry
+from ostatok_db.batch import (
+    Applied,
+    Batch,
+    Outcome,
+    Position,
+    Repeat,
+    Slice,
+    buried,
+    from_offset,
+    halves_of,
+    positions_of,
+)
 from ostatok_db.connection import mapped_errors
 from ostatok_db.queries import queries
 
 TRANSACTION_TIMEOUT_SINCE = 170_000
 """The server version that brought the setting."""
-
-Position = tuple[int, int]
-"""(partition, offset)"""
-
-
-class Outcome(StrEnum):
-    """What became of a record. Every record of the topic has exactly one of the first four."""
-
-    APPLIED = "applied"
-    DUPLICATE = "duplicate"
-    CONFLICT = "conflict"
-    DEAD = "dead"
-    SEEN = "seen"
-    """Read again; it has its outcome, and nothing was written."""
 
 
 def check_topic(
@@ -61,52 +58,6 @@ def _made_anew(topic: str, topic_id: str, stored_id: str) -> JournalMismatch:
         hint="Restore the old topic, or start a new ledger from this one: another "
         "OSTATOK_DATABASE_SCHEMA.",
     )
-
-
-class Slice(msgspec.Struct, frozen=True):
-    """The records of one partition in ``[first_offset, next_offset)``, each an entry or dead.
-
-    The bounds are the reader's positions, not the records' offsets: a topic may skip offsets.
-    """
-
-    partition: int
-    first_offset: int
-    next_offset: int
-    entries: Sequence[Entry]
-    dead: Sequence[DeadLetter] = ()
-
-
-class Batch(msgspec.Struct, frozen=True):
-    """What one transaction applies: at most one slice of each partition."""
-
-    topic: str
-    topic_id: str
-    slices: Sequence[Slice]
-
-
-class Repeat(msgspec.Struct, frozen=True):
-    """A duplicate or a conflict, as it was recorded."""
-
-    partition: int
-    offset: int
-    outcome: Outcome
-    operation_id: str
-    inn: str
-    request_id: str | None
-    differences: Mapping[str, Mapping[str, str]] | None
-
-
-class Applied(msgspec.Struct, frozen=True):
-    """What :meth:`Ledger.apply` did, once it is committed."""
-
-    counts: Mapping[Outcome, int]
-    others: Mapping[Position, Outcome]
-    """The outcome of every record of the batch that is not ``applied``."""
-    repeats: Sequence[Repeat]
-
-    def outcome_of(self, partition: int, offset: int) -> Outcome:
-        """The outcome of a record of the batch."""
-        return self.others.get((partition, offset), Outcome.APPLIED)
 
 
 class Ledger:
@@ -145,7 +96,20 @@ class Ledger:
         again after any failure. Raises, with nothing written: :class:`LedgerUnavailable` (do the
         same again later), :class:`LedgerGap` (a slice begins after the ledger's offset),
         :class:`JournalMismatch` (another topic), :class:`LedgerCorrupt`.
+
+        When the database refuses a record for itself, the batch is halved until that record
+        stands alone; it becomes a dead letter, and all others get the outcome they would have had.
         """
+        try:
+            return await self._apply(batch)
+        except RecordRefused as refused:
+            halves = halves_of(batch)
+            if halves is None:
+                return await self._apply(buried(batch, str(refused)))
+            first, second = [await self.apply(half) for half in halves]
+            return first.and_then(second)
+
+    async def _apply(self, batch: Batch) -> Applied:
         with mapped_errors():
             async with self._connection.transaction(), self._connection.cursor() as cursor:
                 slices, others = await self._past_the_fence(cursor, batch)
@@ -198,11 +162,11 @@ class Ledger:
                     f"Partition {one.partition} is applied up to {stands_at}, "
                     f"the batch begins at {one.first_offset}."
                 )
-            for partition, offset in _positions(one):
+            for partition, offset in positions_of(one):
                 if offset < stands_at:
                     seen[partition, offset] = Outcome.SEEN
             if one.next_offset > stands_at:
-                ahead.append(_from_offset(one, stands_at))
+                ahead.append(from_offset(one, stands_at))
         return ahead, seen
 
     async def _apply_entries(
@@ -227,26 +191,6 @@ class Ledger:
             if position not in now:
                 others[position] = fresh.get(position, Outcome.SEEN)
         return repeats
-
-
-def _positions(one: Slice) -> Iterator[Position]:
-    for entry in one.entries:
-        yield entry.partition, entry.offset
-    for letter in one.dead:
-        yield letter.record.partition, letter.record.offset
-
-
-def _from_offset(one: Slice, offset: int) -> Slice:
-    """The part of a slice that is not behind ``offset``."""
-    if one.first_offset == offset:
-        return one
-    return Slice(
-        one.partition,
-        offset,
-        one.next_offset,
-        [entry for entry in one.entries if entry.offset >= offset],
-        [letter for letter in one.dead if letter.record.offset >= offset],
-    )
 
 
 def _copy_line(entry: Entry) -> str:
@@ -286,19 +230,3 @@ def _dead_letter_row(topic: str, letter: DeadLetter) -> dict[str, Any]:
 def _repeat(row: TupleRow) -> Repeat:
     partition, offset, outcome, operation_id, inn, request_id, differences = row
     return Repeat(partition, offset, Outcome(outcome), operation_id, inn, request_id, differences)
-
-
-def slices_of(
-    entries: Iterable[Entry], dead: Iterable[DeadLetter], bounds: Mapping[int, tuple[int, int]]
-) -> list[Slice]:
-    """Sort records into a slice for each partition of ``bounds``: partition → (first, next)."""
-    entries_of: dict[int, list[Entry]] = {partition: [] for partition in bounds}
-    dead_of: dict[int, list[DeadLetter]] = {partition: [] for partition in bounds}
-    for entry in entries:
-        entries_of[entry.partition].append(entry)
-    for letter in dead:
-        dead_of[letter.record.partition].append(letter)
-    return [
-        Slice(partition, first, after, entries_of[partition], dead_of[partition])
-        for partition, (first, after) in bounds.items()
-    ]

@@ -10,10 +10,11 @@ from ostatok import journal, logs
 from ostatok.backoff import backoff
 from ostatok.errors import JournalUnavailable, LedgerUnavailable
 from ostatok.payment import masked
-from ostatok_db.ledger import Applied, Batch, Outcome, slices_of
+from ostatok_db.batch import Applied, Batch, Outcome, slices_of
 from ostatok_stream import metrics
 from ostatok_stream.positions import Positions, Session
 from ostatok_stream.transport import Fetch
+from ostatok_stream.watchdog import Progress
 
 log = structlog.get_logger()
 
@@ -22,11 +23,18 @@ class Applier:
     """Applies fetches, one after the other."""
 
     def __init__(
-        self, topic: str, positions: Positions, session: Session, *, log_operations: bool
+        self,
+        topic: str,
+        positions: Positions,
+        session: Session,
+        progress: Progress,
+        *,
+        log_operations: bool,
     ) -> None:
         self._topic = topic
         self._positions = positions
         self._session = session
+        self._progress = progress
         self._log_operations = log_operations
 
     async def apply(self, fetch: Fetch) -> Applied:
@@ -40,6 +48,7 @@ class Applier:
         slices = slices_of(entries, dead, fetch.bounds)
         batch = Batch(self._topic, self._positions.topic_id, slices)
         applied = await self._apply_until_done(batch)
+        self._progress.made()
         seconds = time.perf_counter() - started
         metrics.batch(len(fetch.records), seconds, applied.counts, fetch.bounds)
         self._log(batch, applied, seconds)
@@ -66,6 +75,7 @@ class Applier:
                 # Whether a commit went through whose answer was lost, the offsets will say.
                 log.warning("ledger_unavailable", reason=str(error), retry_seconds=seconds)
                 metrics.retries.inc()
+                self._progress.made()
             await asyncio.sleep(seconds)
         raise AssertionError("backoff is endless")
 

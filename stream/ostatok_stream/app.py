@@ -3,6 +3,7 @@
 The only module that reads the settings at import: Faust wants a module-level app.
 """
 
+import asyncio
 from typing import Any
 
 import faust
@@ -21,6 +22,7 @@ from ostatok_stream.monitoring import Monitoring
 from ostatok_stream.positions import Positions, Session
 from ostatok_stream.tolerant import TolerantReader
 from ostatok_stream.topic import Topic
+from ostatok_stream.watchdog import Progress, Watchdog
 
 log = structlog.get_logger()
 
@@ -48,10 +50,11 @@ class App(faust.App):
         self.session = Session(conninfo(settings, name="stream", writes=True))
         # A connection of its own: a seek must not wait for a batch that waits for Postgres.
         self._looking = Session(conninfo(settings, name="stream positions", writes=True))
-        self.positions = Positions(self.journal, self._looking)
+        self.progress = Progress()
+        self._watchdog = Watchdog(self.progress)
+        self.positions = Positions(self.journal, self._looking, self.progress)
         self.tolerant_reader = TolerantReader(settings)
         self.monitoring = Monitoring(self, settings, self.journal, self.positions)
-        self.is_positioned = False
 
     def worker_init(self) -> None:
         """Send events where the settings say, before anything happens that makes some."""
@@ -60,6 +63,7 @@ class App(faust.App):
 
     async def on_start(self) -> None:
         """Wait for Postgres and Kafka before joining the group: a member that waits holds it up."""
+        self._watchdog.start(asyncio.get_running_loop())
         try:
             await self.positions.of(())
         except OstatokError as error:
@@ -67,7 +71,8 @@ class App(faust.App):
         await super().on_start()
 
     async def on_stop(self) -> None:
-        """Close the ledger's connection once Faust has stopped."""
+        """Close the ledger's connections once Faust has stopped."""
+        self._watchdog.stop()
         await super().on_stop()
         await self.session.close()
         await self._looking.close()
@@ -77,13 +82,13 @@ class App(faust.App):
 
     def on_rebalance_start(self) -> None:
         """Stop being ready while partitions move."""
-        self.is_positioned = False
+        self.progress.positioned(yes=False)
         super().on_rebalance_start()
 
     def on_rebalance_end(self) -> None:
         """Be ready: every partition assigned has been sought to its offset."""
         super().on_rebalance_end()
-        self.is_positioned = True
+        self.progress.positioned(yes=True)
         assigned = sorted(tp.partition for tp in self.consumer.assignment())
         log.info("partitions_assigned", partitions=assigned)
 
@@ -128,7 +133,11 @@ def make_app(settings: Settings) -> App:
         autodiscover=False,
     )
     applier = Applier(
-        settings.topic, app.positions, app.session, log_operations=settings.log_operations
+        settings.topic,
+        app.positions,
+        app.session,
+        app.progress,
+        log_operations=settings.log_operations,
     )
     journal = app.topic(settings.topic, key_serializer="raw", value_serializer="raw", acks=False)
 

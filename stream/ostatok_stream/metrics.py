@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from ostatok_db.ledger import Outcome
+from ostatok_db.batch import Outcome
 
 records = Counter("ostatok_stream_records", "Records by outcome", ["outcome"])
 batch_records = Histogram(

@@ -17,6 +17,7 @@ from ostatok_stream import metrics
 from ostatok_stream.ending import end_process
 from ostatok_stream.positions import Positions
 from ostatok_stream.topic import Topic
+from ostatok_stream.watchdog import Progress
 
 INTERVAL_SECONDS = 5.0
 
@@ -34,6 +35,7 @@ class Monitoring(Service):
         self._settings = settings
         self._topic = topic
         self._positions = positions
+        self._progress: Progress = app.progress
         self._runner: web.AppRunner | None = None
 
     async def on_start(self) -> None:
@@ -62,7 +64,7 @@ class Monitoring(Service):
             await self._runner.cleanup()
 
     async def _readyz(self, _request: web.Request) -> web.Response:
-        if self._app.is_positioned:
+        if self._progress.is_positioned:
             return web.json_response({"status": "ok"})
         return web.json_response(
             {"status": "unavailable", "missing": ["partitions: waiting for Kafka or Postgres"]},
@@ -79,23 +81,31 @@ class Monitoring(Service):
                 end_process(error)
             except (LedgerUnavailable, JournalUnavailable) as error:
                 log.warning("lag_unknown", reason=str(error))
+                self._progress.looked(0, is_fetching=True)
 
     async def _look(self) -> None:
         """See that the topic is still the ledger's, and how far behind it we are."""
         assigned = sorted(tp.partition for tp in self._app.consumer.assignment())
         metrics.assigned_partitions.set(len(assigned))
-        if not self._app.is_positioned or not assigned:
+        if not self._progress.is_positioned or not assigned:
             metrics.lag_records.clear()
+            self._progress.looked(0, is_fetching=True)
             return
         stored = await self._positions.check()
         held = await asyncio.to_thread(self._topic.ranges, assigned)
         applied = {partition: stored[partition][0] for partition in assigned}
+        lags = {one: max(held[one].end - applied[one], 0) for one in assigned}
+        self._progress.looked(sum(lags.values()), is_fetching=self._is_fetching())
         metrics.lag_records.clear()
-        for partition, next_offset in applied.items():
-            lag = held[partition].end - next_offset
-            metrics.lag_records.labels(partition).set(max(lag, 0))
-            metrics.next_offset.labels(partition).set(next_offset)
+        for partition, lag in lags.items():
+            metrics.lag_records.labels(partition).set(lag)
+            metrics.next_offset.labels(partition).set(applied[partition])
         await self._commit(applied)
+
+    def _is_fetching(self) -> bool:
+        """Whether aiokafka's fetch task lives; when it dies nobody else notices."""
+        consumer = self._app.consumer._thread._ensure_consumer()  # noqa: SLF001
+        return not consumer._fetcher._fetch_task.done()  # noqa: SLF001
 
     async def _commit(self, applied: dict[int, int]) -> None:
         """Tell Kafka where the ledger stands, for lag tools alone. Nothing ever reads it back."""

@@ -15,6 +15,7 @@ from ostatok.errors import JournalMismatch, JournalUnavailable, LedgerUnavailabl
 from ostatok.journal import Record
 from ostatok_db.ledger import Ledger, check_topic
 from ostatok_stream.topic import Topic
+from ostatok_stream.watchdog import Progress
 
 log = structlog.get_logger()
 
@@ -53,8 +54,9 @@ class Session:
 class Positions:
     """Checked start offsets of the journal's partitions."""
 
-    def __init__(self, topic: Topic, session: Session) -> None:
+    def __init__(self, topic: Topic, session: Session, progress: Progress) -> None:
         self._topic = topic
+        self._progress = progress
         self._session = session
         self.topic = topic.name
         self.topic_id = ""
@@ -71,6 +73,7 @@ class Positions:
                 return await self._checked(partitions)
             except (LedgerUnavailable, JournalUnavailable) as error:
                 log.warning("start_delayed", reason=str(error), retry_seconds=seconds)
+                self._progress.made()
             await asyncio.sleep(seconds)
         raise AssertionError("backoff is endless")
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from ostatok.journal import Entry, partition_of
 from ostatok.payment import Payment
-from ostatok_db.ledger import Batch, Outcome, Slice
+from ostatok_db.batch import Batch, Outcome, Slice
 from support.payments import MOMENT, PARTITIONS, TOPIC, TOPIC_ID, dead_letter, entry, payment
 
 INNS = ["1234567890", "770412345608", "7707083893", "5001007322", "500100732259"]

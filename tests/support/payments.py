@@ -10,7 +10,7 @@ import msgspec
 
 from ostatok.journal import DeadLetter, Entry, Record, headers_of, key_of, partition_of
 from ostatok.payment import Payment
-from ostatok_db.ledger import Batch, Slice
+from ostatok_db.batch import Batch, Slice
 
 PARTITIONS = 12
 TOPIC = "payments"
@@ -52,7 +52,8 @@ def entry(paid: Payment, offset: int, *, minutes: int = 0, partition: int | None
     """A record of the payment, received ``minutes`` after MOMENT."""
     lies_in = partition_of(paid.inn, PARTITIONS) if partition is None else partition
     received_at = MOMENT + timedelta(minutes=minutes)
-    return Entry(lies_in, offset, paid, received_at, "bank", f"request-{offset}")
+    raw = Record(lies_in, offset, 0, key_of(paid.inn), b"{}", ())
+    return Entry(lies_in, offset, paid, received_at, "bank", f"request-{offset}", raw)
 
 
 def batch(*entries: Entry, dead: Sequence[DeadLetter] = (), topic_id: str = TOPIC_ID) -> Batch:
