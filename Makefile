@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CODE := ostatok http stream db tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long check fix lock clean
+.PHONY: help setup run test test-long chaos check fix lock clean
 
 help: ## what this file can do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -22,6 +22,9 @@ test: check ## format, lint, types and tests: what CI runs; ARGS='-k balance' pa
 
 test-long: .venv/dev ## the tests that take minutes
 	$(BIN)/pytest -m long $(ARGS)
+
+chaos: .venv/dev ## faults by chance against the whole system, then what must hold; ARGS='--help' lists options
+	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
 
 check: .venv/dev ## format, lint and types, changing nothing
 	$(BIN)/ruff format --check $(CODE)

@@ -2,43 +2,21 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
 import pytest
+from chaos.invariants import QUERIES
 from support.payments import body
 from support.services import Services, seeds
+from support.signals import frozen, with_children
 from support.system import System, kill, request, wait_until
 from support.whole import Whole, data_folder, finished, running_up
 
 from ostatok.local.ports import free_port
-
-INVARIANTS = {
-    "balances are the sums of the payments": """
-        SELECT inn FROM organization FULL JOIN (SELECT inn, sum(amount) AS total, count(*) AS many
-        FROM payment GROUP BY inn) p USING (inn)
-        WHERE (balance, entries) IS DISTINCT FROM (total, many)""",
-    "balances are the last log entries": """
-        SELECT o.inn FROM organization o LEFT JOIN balance_log l ON l.inn = o.inn
-        AND l.entry = o.entries WHERE (l.new_balance, l.link, l.created_at)
-        IS DISTINCT FROM (o.balance, o.head, o.changed_at)""",
-    "log entries are consecutive and add up": """
-        SELECT inn FROM (SELECT inn, entry, previous_balance, new_balance,
-        row_number() OVER w AS place, lag(new_balance, 1, 0::numeric) OVER w AS before
-        FROM balance_log WINDOW w AS (PARTITION BY inn ORDER BY entry)) e
-        WHERE entry <> place OR previous_balance <> before""",
-    "every offset has one outcome": """
-        SELECT partition FROM applied_offset a WHERE next_offset <> (
-        SELECT count(*) FROM (
-        SELECT "offset" FROM payment p WHERE p.partition = a.partition UNION ALL
-        SELECT "offset" FROM duplicate d WHERE d.partition = a.partition UNION ALL
-        SELECT "offset" FROM dead_letter x WHERE x.partition = a.partition) o)""",
-}
 
 
 @pytest.fixture
@@ -50,7 +28,7 @@ def folder() -> Iterator[Path]:
 
 def check(whole: Whole | System) -> None:
     """Every invariant holds."""
-    for name, query in INVARIANTS.items():
+    for name, query in QUERIES.items():
         assert whole.sql(query) == [], name
 
 
@@ -184,26 +162,3 @@ def test_a_webhook_in_hand_is_answered_before_the_end(whole: Whole) -> None:
     wait_until(whole.is_ready, "it is ready again")
     found = request(whole.port, "GET", BALANCE.format(inn="500100732259"))
     assert found.body == b'{"inn": "500100732259", "balance": 145000.00}'
-
-
-@contextmanager
-def frozen(pids: list[int]) -> Iterator[None]:
-    """Processes that are stopped for a while."""
-    send(pids, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        send(pids, signal.SIGCONT)
-
-
-def with_children(pid: int) -> list[int]:
-    """A process and those it started."""
-    done = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=True)
-    return [pid, *map(int, done.stdout.split())]
-
-
-def send(pids: list[int], number: signal.Signals) -> None:
-    """Send a signal to each that is still there."""
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)

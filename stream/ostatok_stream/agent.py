@@ -60,11 +60,14 @@ class Applier:
             before = expected.pop(record.partition, record.offset)
             if before == record.offset:
                 continue
-            try:
-                await self._positions.check_gap(record.partition, before, record)
-            except JournalUnavailable as error:
-                log.warning("gap_unchecked", partition=record.partition, reason=str(error))
-                raise
+            for seconds in backoff():
+                try:
+                    await self._positions.check_gap(record.partition, before, record)
+                    break
+                except JournalUnavailable as error:
+                    log.warning("gap_unchecked", partition=record.partition, reason=str(error))
+                    self._progress.made()
+                await asyncio.sleep(seconds)
 
     async def _apply_until_done(self, batch: Batch) -> Applied:
         for seconds in backoff():

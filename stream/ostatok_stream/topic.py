@@ -67,6 +67,16 @@ class Topic:
 
     def ranges(self, partitions: Iterable[int]) -> dict[int, Range]:
         """Give what each of the partitions holds now."""
+        wished = list(partitions)
+        try:
+            return self._ranges(wished)
+        except JournalUnavailable:
+            # The client may have an old idea of who leads (a broker that froze, say), and keeps it
+            # for as long as nobody makes it look again.
+            self.describe()
+            return self._ranges(wished)
+
+    def _ranges(self, partitions: list[int]) -> dict[int, Range]:
         wanted = [TopicPartition(self.name, partition) for partition in partitions]
         found: dict[int, dict[str, int]] = {one.partition: {} for one in wanted}
         if not wanted:

@@ -1,0 +1,1 @@
+"""Faults by chance from a seed against the real processes, and what must hold afterwards."""
