@@ -1,7 +1,6 @@
 """``ostatok up``: the whole system in the foreground, on embedded services."""
 
 import ipaddress
-import signal
 from pathlib import Path
 
 from ostatok import settings
@@ -16,7 +15,6 @@ from ostatok.local.screen import Screen
 from ostatok.local.service import Service
 from ostatok.local.supervisor import Supervisor, together
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # All parts must be down within 10 s; what is left after the drain goes to Kafka and Postgres.
 HTTP_DRAIN_SECONDS = 3
 
