@@ -3,11 +3,14 @@
 import argparse
 import asyncio
 import secrets
+import signal
 import sys
 
 import uvloop
 
+from chaos.book import Book
 from chaos.faults import FAULTS, HIDDEN_FAULTS
+from chaos.report import Report
 from chaos.run import Plan, run, show
 from chaos.sabotages import NAMES
 
@@ -41,9 +44,20 @@ def main() -> int:
         keep=given.keep,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        report, book = runner.run(run(plan))
+        try:
+            report, book = runner.run(_until_signal(plan))
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            return 130
     show(report, book)
     return 0 if report.ok else 1
+
+
+async def _until_signal(plan: Plan) -> tuple[Report, Book]:
+    """Run; SIGTERM ends it in order, as Ctrl-C does."""
+    running = asyncio.current_task()
+    assert running is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    return await run(plan)
 
 
 if __name__ == "__main__":

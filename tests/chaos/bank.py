@@ -21,6 +21,8 @@ CLIENTS = 24
 ANSWER_SECONDS_MAX = 6.0
 HANGUP_SECONDS = 0.004
 REPEAT_SECONDS = 0.3
+CATCH_UP = 2
+"""How many times the rate clients post at that are behind."""
 RECENT = 400
 WEBHOOK = "/api/webhook/bank/"
 JSON = {"Content-Type": "application/json"}
@@ -45,6 +47,7 @@ class Bank:
         self._url = url
         self._pick = random.Random(seed)
         self._left = webhooks
+        self._wanted = True
         self._rate = webhooks / seconds
         self._inns = [_inn(self._pick) for _ in range(2_000)]
         self._hot = organization_inn(self._pick)
@@ -52,7 +55,7 @@ class Bank:
         # can be compared with a second reading.
         self._disputed = [_inn(self._pick) for _ in range(24)]
         self._recent: deque[Webhook] = deque(maxlen=RECENT)
-        self._due_at = 0.0
+        self._due_at = self._sent_at = 0.0
 
     async def __aenter__(self) -> Self:
         """Make the connections' pool."""
@@ -66,9 +69,16 @@ class Bank:
         """Close them."""
         await self._session.close()
 
+    def finish(self) -> None:
+        """Post what is left, and no more."""
+        self._wanted = False
+
     async def run(self) -> None:
-        """Post all webhooks at their pace; returns when each has its answer or was given up."""
-        self._due_at = time.monotonic()
+        """Post webhooks at their pace: all of them, and until :meth:`finish`.
+
+        Returns when each has its answer or was given up.
+        """
+        self._due_at = self._sent_at = time.monotonic()
         reading = asyncio.create_task(self._read_balances())
         try:
             async with asyncio.TaskGroup() as clients:
@@ -79,12 +89,21 @@ class Bank:
             await asyncio.gather(reading, return_exceptions=True)
 
     async def _client(self) -> None:
-        while self._left > 0:
+        while self._left > 0 or self._wanted:
             self._left -= 1
-            self._due_at += 1 / self._rate
-            if (early := self._due_at - time.monotonic()) > 0:
-                await asyncio.sleep(early)
+            await self._pace()
             await self._post_one()
+
+    async def _pace(self) -> None:
+        """Wait for the next one's turn; what an outage held up is caught up with, not all at once.
+
+        Else recovery would be measured under a flood that the harness, on the same processors,
+        made itself.
+        """
+        self._due_at += 1 / self._rate
+        self._sent_at = max(self._due_at, self._sent_at + 1 / (CATCH_UP * self._rate))
+        if (early := self._sent_at - time.monotonic()) > 0:
+            await asyncio.sleep(early)
 
     async def _post_one(self) -> None:
         pick, roll = self._pick, self._pick.random()
@@ -155,9 +174,9 @@ class Bank:
         """Post so many at the same time, once each."""
         await asyncio.gather(*(self.post(self.fresh(self._hot)) for _ in range(many)))
 
-    async def balance(self, inn: str, seconds: float = ANSWER_SECONDS_MAX) -> Decimal | None:
+    async def balance(self, inn: str) -> Decimal | None:
         """Read a balance; None when there was none to read."""
-        timeout = aiohttp.ClientTimeout(total=seconds)
+        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX)
         try:
             path = f"/api/organizations/{inn}/balance/"
             async with self._session.get(path, timeout=timeout) as answer:

@@ -1,5 +1,6 @@
 """What is left after a run: the topic read in order, the ledger's rows, the clients' book."""
 
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ _OUTCOMES = """
     SELECT partition, "offset", outcome FROM duplicate UNION ALL
     SELECT partition, "offset", 'dead' FROM dead_letter"""
 READ_SECONDS_MAX = 60.0
+POLL_SECONDS = 0.5
+"""``consume`` waits so long for as many as it was asked for, also when there are no more."""
 
 
 @dataclass(slots=True)
@@ -92,11 +95,12 @@ def _read_topic(settings: Settings, ends: dict[int, int]) -> Iterator[Record]:
     )
     open_partitions = {partition for partition, end in ends.items() if end}
     consumer.assign([TopicPartition(settings.topic, one, 0) for one in open_partitions])
+    give_up_at = time.monotonic() + READ_SECONDS_MAX
     try:
         while open_partitions:
-            messages = consumer.consume(5_000, READ_SECONDS_MAX)
-            assert messages, "the topic could not be read to its end"
-            for message in messages:
+            assert time.monotonic() < give_up_at, "the topic could not be read to its end"
+            for message in consumer.consume(5_000, POLL_SECONDS):
+                give_up_at = time.monotonic() + READ_SECONDS_MAX
                 partition = message.partition()
                 if (error := message.error()) is not None:
                     assert error.code() == KafkaError._PARTITION_EOF, error

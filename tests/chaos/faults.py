@@ -15,8 +15,14 @@ from support.signals import send, with_children
 from chaos import poison
 from chaos.bank import Bank
 from chaos.stage import REQUESTS_MAX, Stage, until
-from chaos.worker import AFTER_COMMIT, BEFORE_SQL, BETWEEN, FENCE_PASSED, IN_TRANSACTION
-from ostatok.errors import LocalError
+from chaos.worker import (
+    AFTER_COMMIT,
+    BEFORE_SQL,
+    BETWEEN,
+    COMMITTING,
+    FENCE_PASSED,
+    IN_TRANSACTION,
+)
 
 ARMED_SECONDS_MAX = 15.0
 FILE_BYTES_MAX = 1024 * 1024
@@ -33,24 +39,24 @@ class Scene:
     """How long a fault lasts that lasts."""
 
 
+class NotDone(Exception):  # the reason why nothing happened
+    """The fault did not come about."""
+
+
 Step = Callable[[Scene], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What goes wrong: ``apply`` does it and keeps it up, ``heal`` undoes it.
+    """What goes wrong: ``apply`` does it and keeps it up, until :meth:`Stage.heal` undoes it.
 
-    Recovery is measured from the end of ``heal``. ``seconds`` is how long it lasts in a long
-    run, for those that last.
+    Recovery is measured from then on. ``seconds`` is how long it lasts in a long run, for those
+    that last.
     """
 
     name: str
     apply: Step
     seconds: float = 0
-
-    async def heal(self, scene: Scene) -> None:
-        """Undo it, and all that others may have left."""
-        scene.stage.heal()
 
 
 def _kill(part: str) -> Step:
@@ -72,14 +78,23 @@ def _point(point: str, action: str) -> Step:
     """The next worker that comes to the point does it to itself."""
 
     async def apply(scene: Scene) -> None:
-        armed = scene.stage.points / f"{point}.{action}"
-        armed.touch()
-        with suppress(TimeoutError):  # Nobody came by: healing disarms it.
-            await until(lambda: not armed.exists(), ARMED_SECONDS_MAX)
+        await _reached(scene, point, action)
         if action == "freeze":
             await asyncio.sleep(scene.seconds)
 
     return apply
+
+
+async def _reached(scene: Scene, point: str, action: str, order: str = "") -> None:
+    """Arm a point and wait until a worker came by."""
+    armed = scene.stage.points / f"{point}.{action}"
+    written = armed.with_name("order")
+    written.write_text(order, encoding="ascii")
+    written.rename(armed)
+    try:
+        await until(lambda: not armed.exists(), ARMED_SECONDS_MAX)
+    except TimeoutError:
+        raise NotDone("no worker came to the point") from None
 
 
 def _down(part: str, *, rebalance: bool = False) -> Step:
@@ -101,8 +116,13 @@ async def _broker_five_times(scene: Scene) -> None:
 
 
 async def _postgres_quits(scene: Scene) -> None:
-    """`immediate`: no checkpoint, no word to anybody; recovery reads its log."""
-    send(scene.stage.pids("postgres"), signal.SIGQUIT)
+    """`immediate` while a worker commits: no checkpoint, no word to anybody.
+
+    The worker sends the signal itself, a moment after its COMMIT is on the way: sometimes the
+    server has not seen it, sometimes it is in the middle, sometimes only the answer is lost.
+    """
+    (postmaster,) = scene.stage.pids("postgres")
+    await _reached(scene, COMMITTING, "quit", f"{postmaster} {scene.pick.uniform(0, 0.01)}")
 
 
 async def _workers_come_and_go(scene: Scene) -> None:
@@ -137,11 +157,22 @@ async def _kill_http_before_the_ack(scene: Scene) -> None:
 
 
 async def _fill_the_disk(scene: Scene) -> None:
+    """The file system of Postgres has no free block, until it is healed.
+
+    Unlike a full disk in production it is full at one stroke, nothing else lives on it, and what
+    mends it is that the space is free again.
+    """
+    if not scene.stage.disk.is_mounted:
+        raise NotDone(f"no file system can be mounted here: {scene.stage.disk.why_not}")
+    scene.stage.disk.fill()
+    await asyncio.sleep(scene.seconds)
+
+
+async def _limit_the_files(scene: Scene) -> None:
     """No file of Postgres can be written beyond its first MiB (RLIMIT_FSIZE).
 
     Unlike a full disk the error is EFBIG, not ENOSPC; small files still grow and new ones can be
-    made; nobody else on the machine notices; and a server that ends over it is started again
-    without the limit.
+    made; and a server that ends over it is started again without the limit.
     """
     limited = [one for own in scene.stage.pids("postgres") for one in with_children(own)]
     _limit_files(limited, f"{FILE_BYTES_MAX}:unlimited")
@@ -165,7 +196,7 @@ def _limit_files(pids: list[int], limit: str) -> None:
     if not limit.startswith("unlimited"):
         text = Path(f"/proc/{pids[0]}/limits").read_text(encoding="ascii")
         if limit.partition(":")[0] not in text:
-            raise LocalError("The size of Postgres's files can't be limited here.")
+            raise NotDone("the limits of another process can't be changed here")
 
 
 async def _poison(scene: Scene) -> None:
@@ -200,6 +231,7 @@ _ALL = (
     Fault("queue-full", _fill_the_queue),
     Fault("kill-http-before-ack", _kill_http_before_the_ack),
     Fault("disk-full", _fill_the_disk, 20),
+    Fault("file-size-limit", _limit_the_files, 20),
     Fault("poison", _poison),
 )
 FAULTS = {fault.name: fault for fault in _ALL}

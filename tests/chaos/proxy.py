@@ -72,8 +72,8 @@ class Proxy:
             answers, there = await asyncio.open_connection("127.0.0.1", self._target)
             self._writers.add(there)
             await asyncio.gather(self._pass(reader, there), self._pass(answers, writer))
-        except (OSError, asyncio.CancelledError):
-            pass  # Whoever it was is gone, or the proxy ends.
+        except (OSError, RuntimeError, asyncio.CancelledError):
+            pass  # Whoever it was is gone (uvloop has a RuntimeError for it), or the proxy ends.
         finally:
             self._tasks.discard(task)
             for one in (writer, there):

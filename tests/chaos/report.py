@@ -17,6 +17,8 @@ class Report:
 
     seed: int
     recoveries: dict[str, list[float]] = field(default_factory=dict)
+    not_done: dict[str, str] = field(default_factory=dict)
+    """Faults that were tried and did not come about, and why."""
     troubles: list[str] = field(default_factory=list)
     """What went wrong beside the invariants: a fault never healed, lag that stayed."""
     broken: dict[str, list[Broken]] = field(default_factory=dict)
@@ -45,6 +47,7 @@ class Report:
         for name, seconds in sorted(self.recoveries.items()):
             yield f"{name:26}{len(seconds):6}{median(seconds):20.1f}{max(seconds):10.1f}"
         yield f"{'all':26}{self.faults:6}"
+        yield from (f"  not done: {name}: {why}" for name, why in self.not_done.items())
         yield ""
         yield f"{book.webhooks} webhooks posted, {len(book.acknowledged())} operations acknowledged"
         for answer, count in sorted(book.answers.items()):

@@ -16,14 +16,14 @@ from chaos import invariants
 from chaos.bank import Bank, Webhook
 from chaos.book import Book
 from chaos.evidence import collect
-from chaos.faults import FAULTS, HIDDEN_FAULTS, Fault, Scene
+from chaos.faults import FAULTS, HIDDEN_FAULTS, Fault, NotDone, Scene
 from chaos.report import Report
 from chaos.stage import Stage
 from ostatok.errors import LocalError, OstatokError
 from ostatok.local import processes
 from ostatok.local.ports import free_port
 
-QUIET_SECONDS_MAX = 300.0
+QUIET_SECONDS_MAX = 900.0
 """How long the clients may take for the webhooks that are left once all faults are over."""
 LOOK_SECONDS = 0.1
 SAMPLE_SECONDS = 1.0
@@ -101,6 +101,7 @@ class _Run:
             sampling = asyncio.create_task(self._sample())
             try:
                 await self._inject(bank)
+                bank.finish()
                 self._say("all healed")
                 self._stage.heal()
                 async with asyncio.timeout(QUIET_SECONDS_MAX):
@@ -110,7 +111,8 @@ class _Run:
             finally:
                 for task in (posting, sampling):
                     task.cancel()
-                await asyncio.gather(posting, sampling, return_exceptions=True)
+                ended = await asyncio.gather(posting, sampling, return_exceptions=True)
+        self._report.troubles += [f"the harness: {one!r}" for one in ended if _is_failure(one)]
         self._say("the clients have ended")
         await self._wait_no_lag("ostatok", "after healing")
         self._say("reading the topic a second time")
@@ -128,10 +130,13 @@ class _Run:
             self._say(fault.name)
             try:
                 await fault.apply(scene)
+            except NotDone as why:
+                self._report.not_done[fault.name] = str(why)
+                continue
             except LocalError as error:
                 self._report.troubles.append(f"{fault.name}: {error}")
             finally:
-                await fault.heal(scene)
+                self._stage.heal()
             recovery = await self._recovery(bank, fault)
             self._report.recoveries.setdefault(fault.name, []).append(recovery)
 
@@ -162,9 +167,9 @@ class _Run:
         return time.monotonic() - started
 
     async def _is_visible(self, bank: Bank, probe: Webhook) -> None:
-        while await bank.post(probe, seconds=2) != 200:  # noqa: ASYNC110  # asked of others
+        while await bank.post(probe) != 200:  # noqa: ASYNC110  # asked of others
             await asyncio.sleep(LOOK_SECONDS)
-        while await bank.balance(probe.inn, seconds=2) != probe.amount:  # noqa: ASYNC110
+        while await bank.balance(probe.inn) != probe.amount:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _sample(self) -> None:
@@ -218,6 +223,10 @@ class _Run:
             self._report.found(name, check(evidence), evidence)
         for how, times in self._stage.deaths.items():
             self._plan.say(f"  started again: {how} {times} times")
+
+
+def _is_failure(ended: object) -> bool:
+    return isinstance(ended, Exception)
 
 
 def show(report: Report, book: Book) -> None:

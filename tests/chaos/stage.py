@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import os
 import shutil
 import signal
 import sys
@@ -18,6 +19,7 @@ import psycopg
 from support.signals import send, with_children
 from support.system import environment_of
 
+from chaos.disk import SmallDisk
 from chaos.proxy import Proxy
 from chaos.services import ProxiedKafka, through
 from ostatok.errors import LocalError
@@ -26,10 +28,11 @@ from ostatok.local.parts import POLL_SECONDS, Part, Running, gone
 from ostatok.local.ports import free_port
 from ostatok.local.postgres import EmbeddedPostgres
 from ostatok.settings import Settings, load
+from ostatok.topic import Topic
 from ostatok_db.connection import conninfo
-from ostatok_stream.topic import Topic
 
 TESTS = Path(__file__).parents[1]
+PATH = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
 RESTART_SECONDS = 0.5
 HTTP_WORKERS = 2
 WORKERS_MAX = 3
@@ -56,6 +59,7 @@ class Stage:
         self.log = self.folder / "log"
         self.points = self.folder / "points"
         self.points.mkdir()
+        self.disk = SmallDisk(self.folder / "disk")
         self.deaths: Counter[str] = Counter()
         self._sabotage = sabotage
         self._session_seconds = session_seconds
@@ -78,6 +82,7 @@ class Stage:
 
     def remove(self) -> None:
         """Leave no file behind."""
+        self.disk.unmount()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
@@ -86,8 +91,9 @@ class Stage:
         return f"http://127.0.0.1:{self.settings.http_port}"
 
     async def _start(self) -> None:
+        self.disk.mount()
         postgres = EmbeddedPostgres(
-            self.folder / "postgres", free_port(), log=self.log / "postgres.log"
+            self.disk.folder / "postgres", free_port(), log=self.log / "postgres.log"
         )
         kafka = ProxiedKafka(self.folder / "kafka", log=self.log / "kafka.log")
         to_postgres = Proxy("postgres", postgres.port)
@@ -140,7 +146,7 @@ class Stage:
     def _worker_parts(self, given: processes.Given) -> list[Part]:
         ports = [free_port() for _ in range(WORKERS_MAX)]
         more = {
-            "PYTHONPATH": str(TESTS),
+            "PYTHONPATH": PATH,
             "CHAOS_FOLDER": str(self.points),
             "CHAOS_SABOTAGE": self._sabotage,
             "CHAOS_SESSION_SECONDS": str(self._session_seconds),
@@ -159,7 +165,7 @@ class Stage:
 
         if self._sabotage not in sabotages.OF_THE_RECEIVER:
             return part
-        more = {"PYTHONPATH": str(TESTS), "CHAOS_SABOTAGE": self._sabotage}
+        more = {"PYTHONPATH": PATH, "CHAOS_SABOTAGE": self._sabotage}
         return dataclasses.replace(
             part,
             argv=(sys.executable, "-m", "chaos.receiver"),
@@ -225,6 +231,7 @@ class Stage:
 
     def heal(self) -> None:
         """End every fault: disarm, thaw, release, mend."""
+        self.disk.free()
         for armed in self.points.glob("*.*"):
             armed.unlink(missing_ok=True)
         self.thaw()

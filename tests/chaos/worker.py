@@ -2,12 +2,14 @@
 
 ``ostatok stream`` without a hook in it: this program changes psycopg and the ledger in its own
 process, and then runs the same app. A point is armed by a file ``<point>.<action>`` in the folder
-CHAOS_FOLDER; the first worker that gets there takes the file away and does it to itself. With
+CHAOS_FOLDER; the first worker that gets there takes the file away and does it to itself, or to
+whom the file names. With
 CHAOS_SABOTAGE it breaks a promise on purpose, so that a run must end red: see sabotages.py.
 """
 
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,13 @@ from ostatok_db.ledger import Ledger
 from ostatok_db.queries import queries
 
 BEFORE_SQL, BETWEEN, FENCE_PASSED = "before_sql", "between", "fence_passed"
-IN_TRANSACTION, AFTER_COMMIT = "in_transaction", "after_commit"
-POINTS = (BEFORE_SQL, FENCE_PASSED, IN_TRANSACTION, AFTER_COMMIT)
-ACTIONS = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP, "end": signal.SIGTERM}
+IN_TRANSACTION, COMMITTING, AFTER_COMMIT = "in_transaction", "committing", "after_commit"
+ACTIONS = {
+    "kill": signal.SIGKILL,
+    "freeze": signal.SIGSTOP,
+    "end": signal.SIGTERM,
+    "quit": signal.SIGQUIT,
+}
 
 
 class Points:
@@ -40,12 +46,22 @@ class Points:
                 armed.rename(taken)
             except FileNotFoundError:
                 continue
-            os.kill(os.getpid(), number)
+            _send(number, taken.read_text(encoding="ascii"))
+
+
+def _send(number: int, order: str) -> None:
+    """Send the signal to this process at once, or to ``<pid> <seconds>`` after these seconds."""
+    if not order:
+        os.kill(os.getpid(), number)
+        return
+    pid, seconds = order.split()
+    threading.Timer(float(seconds), os.kill, (int(pid), number)).start()
 
 
 def install(points: Points) -> None:
     """Put the points around the statements of a batch."""
     execute, apply = psycopg.AsyncCursor.execute, Ledger.apply
+    leave = psycopg.AsyncTransaction.__aexit__
     inserting = queries["apply_incoming"]
 
     async def execute_with_points(self: Any, query: Any, *given: Any, **more: Any) -> Any:
@@ -62,6 +78,12 @@ def install(points: Points) -> None:
         points.reach(AFTER_COMMIT)
         return applied
 
+    async def commit_with_points(self: Any, kind: Any, *given: Any) -> Any:
+        if kind is None:
+            points.reach(COMMITTING)
+        return await leave(self, kind, *given)
+
+    psycopg.AsyncTransaction.__aexit__ = commit_with_points  # type: ignore[method-assign,assignment]
     psycopg.AsyncCursor.execute = execute_with_points  # type: ignore[method-assign]
     Ledger.apply = apply_with_points  # type: ignore[method-assign]
 
