@@ -12,11 +12,13 @@ import pytest
 from chaos.invariants import QUERIES
 from support.payments import body
 from support.services import Services, seeds
-from support.signals import frozen, with_children
+from support.signals import frozen, send, with_children
 from support.system import System, kill, request, wait_until
 from support.whole import Whole, data_folder, finished, running_up
 
+from ostatok.local.parts import is_alive
 from ostatok.local.ports import free_port
+from ostatok_stream.worker import STOP_SECONDS_MAX
 
 
 @pytest.fixture
@@ -143,6 +145,38 @@ def test_kafka_away_is_said_in_time(whole: Whole) -> None:
     wait_until(is_taken, "the repeat is taken")
     found = request(whole.port, "GET", BALANCE.format(inn="7707083893"))
     assert found.body == b'{"inn": "7707083893", "balance": 145000.00}'
+
+
+def test_a_worker_ends_in_time_whatever_is_gone(whole: Whole) -> None:
+    """SIGTERM while Kafka and Postgres answer nothing: it waits for them no longer than it may."""
+    pids = whole.run["pids"]
+    (worker,) = pids["stream"]
+    with frozen([*pids["kafka"], *with_children(pids["postgres"][0])]):
+        os.kill(worker, signal.SIGTERM)
+        wait_until(lambda: not is_alive(worker), "it ended", STOP_SECONDS_MAX + 5)
+    wait_until(lambda: whole.run["pids"]["stream"] not in ([], [worker]), "stream started again")
+    assert "stream 0 ended by itself (exit 0)" in whole.said()
+    paid = body(payer_inn="5024002119")
+    assert request(whole.port, "POST", WEBHOOK, paid, JSON).status == 200
+    path = BALANCE.format(inn="5024002119")
+    wait_until(lambda: request(whole.port, "GET", path, seconds=20).status == 200, "it is applied")
+    found = request(whole.port, "GET", path)
+    assert found.body == b'{"inn": "5024002119", "balance": 145000.00}'
+
+
+def test_a_second_signal_ends_a_worker_at_once(whole: Whole) -> None:
+    """It waits for nothing then, and says in its exit code what ended it."""
+    pids = whole.run["pids"]
+    (worker,) = pids["stream"]
+
+    def ended_by_the_next() -> bool:
+        send([worker], signal.SIGTERM)
+        return not is_alive(worker)
+
+    with frozen([*pids["kafka"], *with_children(pids["postgres"][0])]):
+        wait_until(ended_by_the_next, "it ended", 2)
+    wait_until(lambda: whole.run["pids"]["stream"] not in ([], [worker]), "stream started again")
+    assert f"stream 0 ended by itself (exit {128 + signal.SIGTERM})" in whole.said()
 
 
 def test_a_webhook_in_hand_is_answered_before_the_end(whole: Whole) -> None:

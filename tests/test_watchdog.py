@@ -5,11 +5,13 @@ import sys
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 from support.payments import body
 from support.services import Services
 from support.system import System, environment_of, wait_until
 
+from ostatok_stream.monitoring import INTERVAL_SECONDS
 from ostatok_stream.watchdog import (
     LOOK_SECONDS_MAX,
     LOOP_SECONDS_MAX,
@@ -17,6 +19,7 @@ from ostatok_stream.watchdog import (
     STALL_SECONDS_MAX,
     Progress,
 )
+from ostatok_stream.worker import STOP_SECONDS_MAX
 
 
 class Clock:
@@ -129,3 +132,26 @@ def test_a_blocked_worker_ends(services: Services, tmp_path: Path) -> None:
             worker.kill()
             worker.wait()
     assert "loop was silent" in (tmp_path / "out").read_text(encoding="utf-8")
+
+
+def test_a_worker_waits_at_its_start(services: Services, tmp_path: Path) -> None:
+    """However long, and then it goes on: who looks at the lag must not end it meanwhile."""
+    settings = services.new_settings()
+    name = settings.database_schema
+    with (
+        System(settings, tmp_path) as system,
+        psycopg.connect(settings.database_conninfo, autocommit=True) as connection,
+    ):
+        connection.execute(f"ALTER SCHEMA {name} RENAME TO away".encode())
+        worker = system.start("stream", log="stream.log")
+
+        def has_waited() -> bool:
+            """Longer than the interval: the pauses before that one sum up to it."""
+            waits = system.events("stream.log", "start_delayed")
+            return bool(waits) and waits[-1]["retry_seconds"] >= INTERVAL_SECONDS
+
+        wait_until(has_waited, "it has waited")
+        connection.execute(f"ALTER SCHEMA away RENAME TO {name}".encode())
+        system.wait_ready(settings.stream_metrics_port, worker)
+        worker.terminate()
+        assert worker.wait(STOP_SECONDS_MAX + 5) == 0

@@ -8,15 +8,16 @@ import structlog
 from aiohttp import web
 from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.exceptions import ConsumerNotStarted
 from mode import Service
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from ostatok.errors import JournalMismatch, JournalUnavailable, LedgerUnavailable, OstatokError
 from ostatok.settings import PREFIX, Settings
+from ostatok.topic import Topic
 from ostatok_stream import metrics
 from ostatok_stream.ending import end_process
 from ostatok_stream.positions import Positions
-from ostatok_stream.topic import Topic
 from ostatok_stream.watchdog import Progress
 
 INTERVAL_SECONDS = 5.0
@@ -73,14 +74,19 @@ class Monitoring(Service):
 
     @Service.task
     async def _look_around(self) -> None:
-        while not self.should_stop:
+        while True:
             await self.sleep(INTERVAL_SECONDS)
+            if self.should_stop:
+                return  # The sleep was cut short; a look could wait for whoever is gone.
             try:
                 await self._look()
             except JournalMismatch as error:
                 end_process(error)
             except (LedgerUnavailable, JournalUnavailable) as error:
                 log.warning("lag_unknown", reason=str(error))
+                self._progress.looked(0, is_fetching=True)
+            except ConsumerNotStarted:
+                # Not yet, while Postgres or Kafka is away at the start; or not any more.
                 self._progress.looked(0, is_fetching=True)
 
     async def _look(self) -> None:
