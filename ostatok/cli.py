@@ -106,9 +106,9 @@ def migrate() -> None:
     """
     from ostatok import logs  # noqa: PLC0415
     from ostatok.settings import load  # noqa: PLC0415
+    from ostatok.topic import Topic  # noqa: PLC0415
     from ostatok_db.migrate import adopt_topic  # noqa: PLC0415
     from ostatok_db.migrate import migrate as migrate_schema  # noqa: PLC0415
-    from ostatok_stream.topic import Topic  # noqa: PLC0415
 
     settings = load()
     logs.configure(settings)

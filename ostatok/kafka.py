@@ -2,10 +2,12 @@
 
 import logging
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from ostatok.errors import SettingsError
 from ostatok.settings import PREFIX, Settings
@@ -31,6 +33,18 @@ def librdkafka_config(settings: Settings) -> dict[str, Any]:
         if settings.kafka_ssl_key_password is not None:
             config["ssl.key.password"] = _secret(settings.kafka_ssl_key_password)
     return config
+
+
+@contextmanager
+def configuring() -> Iterator[None]:
+    """Turn librdkafka's refusal of a client's configuration into :class:`SettingsError`."""
+    try:
+        yield
+    except KafkaException as error:
+        raise SettingsError(
+            f"Kafka's client refuses the settings: {error.args[0].str()}.",
+            hint=f"See the settings {PREFIX}KAFKA_….",
+        ) from error
 
 
 def quiet() -> dict[str, Any]:

@@ -3,8 +3,11 @@
 An independent client on purpose: a consumer's own view freezes together with the consumer.
 """
 
+import asyncio
+import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -18,16 +21,30 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # they are it
 )
 
 from ostatok.errors import JournalMismatch, JournalUnavailable
-from ostatok.kafka import librdkafka_config, quiet
+from ostatok.kafka import configuring, librdkafka_config
 from ostatok.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
 TIMEOUT_SECONDS = 10.0
+GRACE_SECONDS = 5.0
+"""How much longer than its time-out a request is waited for, should librdkafka say nothing."""
+
 POLL_SECONDS = 0.05
 
+_SILENT: dict[str, Any] = {
+    # A request raises what befell it; the client would say it all once more.
+    "error_cb": lambda _error: None,
+    "log_level": 2,
+    "logger": logging.getLogger("librdkafka"),
+}
+
 T = TypeVar("T")
+
+
+class _NoSuchTopic(JournalUnavailable):
+    """The broker answered that there is no such topic."""
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -38,11 +55,12 @@ class Range(msgspec.Struct, frozen=True):
 
 
 class Topic:
-    """The journal's topic. Methods block: call them in a thread. All raise JournalUnavailable."""
+    """The journal's topic. All raise JournalUnavailable; what is not async blocks: use a thread."""
 
     def __init__(self, settings: Settings) -> None:
+        """Start connecting. Make it after a fork, never before. Raises :class:`SettingsError`."""
         self._settings = settings
-        self._admin = AdminClient({**librdkafka_config(settings), **quiet()})
+        self._admin = self._make_client()
 
     @property
     def name(self) -> str:
@@ -54,16 +72,57 @@ class Topic:
 
         The id tells a topic from another of the same name that was made after it was deleted.
         """
-        futures = self._admin.describe_topics(
+        try:
+            with self._asking() as admin:
+                return _id_and_partitions(_result(self._asked(admin)))
+        except _NoSuchTopic:
+            return None
+
+    async def described(self) -> tuple[str, int] | None:
+        """Give the same as :meth:`describe`, without a thread: it can be given up at any time."""
+        try:
+            with self._asking() as admin:
+                async with asyncio.timeout(TIMEOUT_SECONDS + GRACE_SECONDS):
+                    return _id_and_partitions(await asyncio.wrap_future(self._asked(admin)))
+        except _NoSuchTopic:
+            return None
+
+    def _asked(self, admin: AdminClient) -> "Future[Any]":
+        futures = admin.describe_topics(
             TopicCollection([self.name]), request_timeout=TIMEOUT_SECONDS
         )
+        return futures[self.name]
+
+    @contextmanager
+    def _asking(self) -> Iterator[AdminClient]:
+        """Lend the client, and replace it when it got no answer.
+
+        After a broker froze librdkafka may keep for minutes its idea of who leads, or that nobody
+        is the controller.
+        """
+        admin = self._admin
+        # The client's reports of a broker that is away pile up until somebody takes them.
+        admin.poll(0)
         try:
-            description = _result(futures[self.name])
+            yield admin
+        except TimeoutError:
+            self._replace(admin)
+            raise JournalUnavailable("Kafka did not answer in time.") from None
         except KafkaException as error:
-            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                return None
-            raise _unavailable(error) from error
-        return str(description.topic_id), len(description.partitions)
+            details: Any = error.args[0]
+            if details.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise _NoSuchTopic(f"There is no topic {self.name}.") from error
+            self._replace(admin)
+            raise JournalUnavailable(f"Kafka: {details.str()}.") from error
+
+    def _make_client(self) -> AdminClient:
+        with configuring():
+            return AdminClient(librdkafka_config(self._settings) | _SILENT)
+
+    def _replace(self, admin: AdminClient) -> None:
+        # Not twice, when two threads found the same.
+        if self._admin is admin:
+            self._admin = self._make_client()
 
     def ranges(self, partitions: Iterable[int]) -> dict[int, Range]:
         """Give what each of the partitions holds now."""
@@ -71,9 +130,7 @@ class Topic:
         try:
             return self._ranges(wished)
         except JournalUnavailable:
-            # The client may have an old idea of who leads (a broker that froze, say), and keeps it
-            # for as long as nobody makes it look again.
-            self.describe()
+            # The client that had an old idea of who leads was replaced.
             return self._ranges(wished)
 
     def _ranges(self, partitions: list[int]) -> dict[int, Range]:
@@ -81,15 +138,13 @@ class Topic:
         found: dict[int, dict[str, int]] = {one.partition: {} for one in wanted}
         if not wanted:
             return {}
-        for which, spec in (("earliest", OffsetSpec.earliest()), ("end", OffsetSpec.latest())):
-            futures = self._admin.list_offsets(
-                dict.fromkeys(wanted, spec), request_timeout=TIMEOUT_SECONDS
-            )
-            for one, future in futures.items():
-                try:
+        with self._asking() as admin:
+            for which, spec in (("earliest", OffsetSpec.earliest()), ("end", OffsetSpec.latest())):
+                futures = admin.list_offsets(
+                    dict.fromkeys(wanted, spec), request_timeout=TIMEOUT_SECONDS
+                )
+                for one, future in futures.items():
                     found[one.partition][which] = _result(future).offset
-                except KafkaException as error:
-                    raise _unavailable(error) from error
         return {partition: Range(**offsets) for partition, offsets in found.items()}
 
     def ensure(self) -> tuple[str, int]:
@@ -118,13 +173,14 @@ class Topic:
             replication_factor=settings.topic_replication,
             config=self._promised(),
         )
-        future = self._admin.create_topics([new], request_timeout=TIMEOUT_SECONDS)[self.name]
-        try:
-            _result(future)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise _unavailable(error) from error
-            self._check()
+        with self._asking() as admin:
+            future = admin.create_topics([new], request_timeout=TIMEOUT_SECONDS)[self.name]
+            try:
+                _result(future)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
+                self._check()
 
     def _promised(self) -> dict[str, str]:
         """The settings the guarantees rest on."""
@@ -139,11 +195,9 @@ class Topic:
 
     def _check(self) -> None:
         resource = ConfigResource(ResourceType.TOPIC, self.name)
-        future = self._admin.describe_configs([resource], request_timeout=TIMEOUT_SECONDS)[resource]
-        try:
+        with self._asking() as admin:
+            future = admin.describe_configs([resource], request_timeout=TIMEOUT_SECONDS)[resource]
             found = {name: entry.value for name, entry in _result(future).items()}
-        except KafkaException as error:
-            raise _unavailable(error) from error
         wrong = {
             name: (found.get(name), wanted)
             for name, wanted in self._promised().items()
@@ -161,12 +215,8 @@ class Topic:
 
 
 def _result(future: "Future[T]") -> T:
-    try:
-        return future.result(timeout=TIMEOUT_SECONDS + 5)
-    except TimeoutError:
-        raise JournalUnavailable("Kafka did not answer in time.") from None
+    return future.result(timeout=TIMEOUT_SECONDS + GRACE_SECONDS)
 
 
-def _unavailable(error: KafkaException) -> JournalUnavailable:
-    details: Any = error.args[0]
-    return JournalUnavailable(f"Kafka: {details.str()}.")
+def _id_and_partitions(description: Any) -> tuple[str, int]:
+    return str(description.topic_id), len(description.partitions)

@@ -52,9 +52,13 @@ async def ledger(database: Settings) -> AsyncIterator[Ledger]:
 
 @pytest.fixture(scope="module")
 def system(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Two http and one stream process on a topic and a database of their own."""
+    """Two http and one stream process on a topic and a database of their own.
+
+    A balance waits longer than by default for what is acknowledged: these tests are about what it
+    is, and a machine that is busy with others may need more than a second to apply it.
+    """
     folder: Path = tmp_path_factory.mktemp("system")
-    with System(services.new_settings(), folder) as running:
+    with System(services.new_settings(read_wait_seconds=20), folder) as running:
         running.start_stream()
         running.start_http(workers=2)
         yield running

@@ -70,7 +70,7 @@ def settings_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SettingsOf:
 
 def http_paths() -> set[str]:
     """The addresses `ostatok http` answers at."""
-    app = create_app(Settings.model_construct(), Mock(), Mock())
+    app = create_app(Settings.model_construct(), Mock(), Mock(), Mock())
     return {resource.canonical for resource in app.router.resources()}
 
 

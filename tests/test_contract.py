@@ -125,6 +125,7 @@ def test_health_and_metrics(system: System) -> None:
         'ostatok_http_webhooks_total{answer="accepted"}',
         "ostatok_http_publish_seconds_bucket",
         'ostatok_http_balance_reads_total{answer="found"}',
+        "ostatok_http_journal_matches 1.0",
     ):
         assert name in web
     worker_port = system.settings.stream_metrics_port

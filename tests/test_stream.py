@@ -19,7 +19,7 @@ from support.system import READY_SECONDS_MAX, System, kill, wait_until
 from ostatok.journal import PARTITIONER, partition_of
 from ostatok.local.ports import free_port
 from ostatok.settings import Settings
-from ostatok_stream.topic import Topic
+from ostatok.topic import Topic
 
 INN = "7707083893"
 HOME = partition_of(INN, PARTITIONS)

@@ -81,13 +81,22 @@ class Reader:
             rows = await cursor.fetchall()
         return [Standing(inn, row[0], row[1]) for inn, row in zip(inns, rows, strict=True)]
 
-    async def next_offsets(self) -> dict[int, int]:
-        """Of each partition the next offset to apply; empty before ``ostatok migrate``."""
+    async def offsets(self) -> dict[int, tuple[int, str]]:
+        """Where the ledger stands: partition → (next offset, id of the topic).
+
+        Empty before ``ostatok migrate``.
+        """
         async with self._connection() as connection:
             cursor = await connection.execute(
                 queries["read_offsets"], {"topic": self._settings.topic}
             )
-            return {row[0]: row[1] for row in await cursor.fetchall()}
+            return {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
+
+    async def next_offsets(self) -> dict[int, int]:
+        """Of each partition the next offset to apply; empty before ``ostatok migrate``."""
+        return {
+            partition: stands_at for partition, (stands_at, _) in (await self.offsets()).items()
+        }
 
     async def partitions(self) -> int:
         """How many partitions the journal has."""

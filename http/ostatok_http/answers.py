@@ -15,7 +15,13 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_exceptions import HTTPException
 
-from ostatok.errors import InvalidPayment, JournalFull, JournalUnavailable, LedgerUnavailable
+from ostatok.errors import (
+    InvalidPayment,
+    JournalFull,
+    JournalMismatch,
+    JournalUnavailable,
+    LedgerUnavailable,
+)
 from ostatok.settings import Settings
 from ostatok_http.events import Events
 from ostatok_http.metrics import Metrics
@@ -85,6 +91,13 @@ UNAVAILABLE = Refusal(
     "Service unavailable",
     "A part of the service is away. Repeat later: a repeated operation counts once.",
 )
+MISMATCH = Refusal(
+    "mismatch",
+    503,
+    "The journal does not belong to the ledger",
+    "The topic is not the one the ledger was built from, so no balance would have the payment. "
+    "Repeat later: a repeated operation counts once.",
+)
 
 _BY_STATUS = {
     refusal.status: refusal
@@ -126,13 +139,15 @@ def answering(settings: Settings, metrics: Metrics) -> Middleware:
     return answer
 
 
-def refusal_of(error: Exception, route: str) -> Refusal:
+def refusal_of(error: Exception, route: str) -> Refusal:  # noqa: PLR0911  # one for each refusal
     """Say which refusal an error is; what nobody thought of is a 500."""
     match error:
         case InvalidPayment() | web.RequestPayloadError():
             return INVALID
         case JournalFull():
             return FULL
+        case JournalMismatch():
+            return MISMATCH
         case JournalUnavailable() | LedgerUnavailable():
             return UNAVAILABLE
         case web.HTTPNotFound() if route == "balance":

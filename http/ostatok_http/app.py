@@ -15,12 +15,14 @@ from ostatok import logs
 from ostatok.errors import OstatokError
 from ostatok.payment import BODY_BYTES_MAX
 from ostatok.settings import PREFIX, Settings
+from ostatok.topic import Topic
 from ostatok_db.reading import Reader
 from ostatok_http.answers import answering
 from ostatok_http.balance import BalanceEndpoint, Balances
 from ostatok_http.health import Health
+from ostatok_http.journal_check import JournalCheck
 from ostatok_http.metrics import Metrics
-from ostatok_http.ports import Journal, LedgerReader
+from ostatok_http.ports import DescribedTopic, Journal, LedgerReader
 from ostatok_http.publisher import Publisher
 from ostatok_http.receiver import Receiver
 from ostatok_http.watermark import Watermark
@@ -37,14 +39,17 @@ CLOSE_SECONDS_MIN = 0.5
 log = structlog.get_logger()
 
 
-def create_app(settings: Settings, journal: Journal, ledger: LedgerReader) -> web.Application:
+def create_app(
+    settings: Settings, journal: Journal, topic: DescribedTopic, ledger: LedgerReader
+) -> web.Application:
     """Put the service together. It opens journal and ledger itself, and closes them at its end."""
     metrics = Metrics(settings)
     watermark = Watermark.open(settings)
     balances = Balances(settings, ledger, watermark)
-    receiver = Receiver(settings, journal, watermark, metrics)
+    journal_check = JournalCheck(settings, topic, ledger, metrics)
+    receiver = Receiver(settings, journal, journal_check, watermark, metrics)
     balance = BalanceEndpoint(balances, metrics)
-    health = Health(journal, ledger)
+    health = Health(journal, journal_check, ledger)
     app = web.Application(
         middlewares=[answering(settings, metrics)],
         client_max_size=BODY_BYTES_MAX,
@@ -61,8 +66,10 @@ def create_app(settings: Settings, journal: Journal, ledger: LedgerReader) -> we
     async def lifecycle(_app: web.Application) -> AsyncIterator[None]:
         await journal.open()
         await ledger.open()
+        await journal_check.open()
         yield
         await journal.close(drain.seconds_left())
+        await journal_check.close()
         balances.close()
         health.close()
         await ledger.close()
@@ -108,7 +115,7 @@ def run(settings: Settings) -> None:
 async def _serve(settings: Settings) -> None:
     stopping = asyncio.Event()
     _on_signals(stopping)
-    app = create_app(settings, Publisher(settings), Reader(settings))
+    app = create_app(settings, Publisher(settings), Topic(settings), Reader(settings))
     runner = make_runner(app, settings)
     await runner.setup()
     try:

@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 
 from ostatok.errors import LedgerUnavailable
 from ostatok_http.answers import JSON, RETRY_AFTER_SECONDS
+from ostatok_http.journal_check import JournalCheck
 from ostatok_http.ports import Journal, LedgerReader
 from ostatok_http.single_flight import SingleFlight
 
@@ -17,6 +18,8 @@ CACHED_SECONDS = 1.0
 CHECK_SECONDS = 2.0
 """How long the database may take to say that it is there."""
 
+NOT_THE_LEDGERS = "topic: not the one the ledger was built from"
+
 _ALIVE = b'{"status": "ok"}'
 
 log = structlog.get_logger()
@@ -25,8 +28,9 @@ log = structlog.get_logger()
 class Health:
     """The endpoints for those who watch over the process."""
 
-    def __init__(self, journal: Journal, ledger: LedgerReader) -> None:
+    def __init__(self, journal: Journal, journal_check: JournalCheck, ledger: LedgerReader) -> None:
         self._journal = journal
+        self._journal_check = journal_check
         self._is_ledger_there = SingleFlight(ledger.check, CHECK_SECONDS)
         self._lock = asyncio.Lock()
         self._missing: list[str] = []
@@ -62,7 +66,9 @@ class Health:
 
     async def _find_missing(self) -> list[str]:
         journal, ledger = await asyncio.gather(self._journal.missing(), self._ledger_missing())
-        return [part for part in (journal, ledger) if part]
+        # A topic that is gone is not the ledger's either: that is said once.
+        matches = self._journal_check.matches or journal == "topic"
+        return [part for part in (journal, None if matches else NOT_THE_LEDGERS, ledger) if part]
 
     async def _ledger_missing(self) -> str | None:
         try:

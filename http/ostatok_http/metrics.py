@@ -25,6 +25,7 @@ WEBHOOK_ANSWERS = (
     "unsupported",
     "full",
     "unavailable",
+    "mismatch",
     "failed",
 )
 BALANCE_ANSWERS = ("found", "not_found", "stale", "unavailable", "failed")
@@ -83,6 +84,13 @@ class Metrics:
             registry=registry,
         )
         self._publishing.set(0)
+        self.journal_matches = Gauge(
+            "ostatok_http_journal_matches",
+            "0 when webhooks are refused because the topic is not the ledger's, else 1",
+            multiprocess_mode="livemin",
+            registry=registry,
+        )
+        self.journal_matches.set(1)
         self._balance_seconds = Histogram(
             "ostatok_http_balance_seconds",
             "Time of a balance read, its wait for acknowledged webhooks included",

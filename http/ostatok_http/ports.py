@@ -1,6 +1,7 @@
 """What the HTTP service needs of the world: a journal to publish to and a ledger to read from.
 
-:class:`ostatok_http.publisher.Publisher` and :class:`ostatok_db.reading.Reader` are the real ones.
+:class:`ostatok_http.publisher.Publisher`, :class:`ostatok.topic.Topic` and
+:class:`ostatok_db.reading.Reader` are the real ones.
 """
 
 from collections.abc import Sequence
@@ -39,6 +40,16 @@ class Journal(Protocol):
         """What is not there of all that a record needs."""
 
 
+class DescribedTopic(Protocol):
+    """The topic, as the broker describes it."""
+
+    async def described(self) -> tuple[str, int] | None:
+        """Give the topic's id and its number of partitions; None when there is no such topic.
+
+        Raises :class:`ostatok.errors.JournalUnavailable`. Can be cancelled at any time.
+        """
+
+
 class LedgerReader(Protocol):
     """Balances, as they can be read. Every method raises ``LedgerUnavailable``."""
 
@@ -54,6 +65,10 @@ class LedgerReader(Protocol):
 
     async def standings(self, asked: Sequence[tuple[str, int]]) -> list[Standing]:
         """Of each (INN, its partition) the standing, in the order asked, in one snapshot."""
+        ...
+
+    async def offsets(self) -> dict[int, tuple[int, str]]:
+        """Where the ledger stands: partition → (next offset, id of the topic)."""
         ...
 
     async def next_offsets(self) -> dict[int, int]:

@@ -15,9 +15,9 @@ from typing import Any, Literal
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from ostatok.errors import JournalFull, JournalUnavailable, SettingsError
+from ostatok.errors import JournalFull, JournalUnavailable
 from ostatok.journal import PARTITIONER
-from ostatok.kafka import librdkafka_config
+from ostatok.kafka import configuring, librdkafka_config
 from ostatok.settings import Settings
 from ostatok_http.ports import Position, RecordHeaders
 
@@ -122,13 +122,8 @@ class Publisher:
         return None if topic is not None and topic.error is None else "topic"
 
     def _make_producer(self) -> Producer:
-        try:
+        with configuring():
             return Producer(self._config | {"error_cb": self._on_error})
-        except KafkaException as error:
-            raise SettingsError(
-                f"Kafka's client refuses the settings: {error.args[0].str()}.",
-                hint="See the settings OSTATOK_KAFKA_….",
-            ) from error
 
     def _start_thread(self) -> None:
         self._thread = Thread(target=self._poll, name="delivery-reports", daemon=True)

@@ -12,6 +12,7 @@ from ostatok.payment import BODY_BYTES_MAX, Payment, has_valid_check_digits, mas
 from ostatok.settings import Settings
 from ostatok_http.answers import ANSWER, JSON, OPERATION_ID, POSITION_HEADER, REQUEST_ID
 from ostatok_http.events import Events
+from ostatok_http.journal_check import JournalCheck
 from ostatok_http.metrics import Metrics
 from ostatok_http.ports import Journal, Position
 from ostatok_http.watermark import Watermark
@@ -28,9 +29,15 @@ class Receiver:
     """The webhook's endpoint."""
 
     def __init__(
-        self, settings: Settings, journal: Journal, watermark: Watermark, metrics: Metrics
+        self,
+        settings: Settings,
+        journal: Journal,
+        journal_check: JournalCheck,
+        watermark: Watermark,
+        metrics: Metrics,
     ) -> None:
         self._journal = journal
+        self._journal_check = journal_check
         self._watermark = watermark
         self._metrics = metrics
         self._check_digits = settings.inn_check_digits
@@ -59,8 +66,11 @@ class Receiver:
             request_id=request[REQUEST_ID],
             traceparent=_traceparent(request),
         )
+        self._journal_check.require_match()
         with self._metrics.publishing():
             position = await self._journal.publish(key_of(payment.inn), body, headers)
+        # Once more: what was found in the meantime may be true of the topic that has the record.
+        self._journal_check.require_match()
         # Before the 200 goes out: whoever has it may read at once, from any worker.
         self._watermark.move(position.partition, position.offset + 1)
         self._accepted.add(

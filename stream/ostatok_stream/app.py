@@ -15,14 +15,15 @@ from ostatok import logs
 from ostatok.errors import OstatokError
 from ostatok.kafka import ssl_context
 from ostatok.settings import Settings, load
+from ostatok.topic import Topic
 from ostatok_db.connection import conninfo
 from ostatok_stream.agent import Applier
 from ostatok_stream.ending import end_process
 from ostatok_stream.monitoring import Monitoring
 from ostatok_stream.positions import Positions, Session
 from ostatok_stream.tolerant import TolerantReader
-from ostatok_stream.topic import Topic
 from ostatok_stream.watchdog import Progress, Watchdog
+from ostatok_stream.worker import Worker
 
 log = structlog.get_logger()
 
@@ -131,6 +132,7 @@ def make_app(settings: Settings) -> App:
         worker_redirect_stdouts=False,
         logging_config=LOGGING,
         autodiscover=False,
+        Worker=Worker,  # Also for `faust worker`.
     )
     applier = Applier(
         settings.topic,
@@ -153,9 +155,9 @@ def make_app(settings: Settings) -> App:
 
 
 def run() -> None:
-    """Run the worker until SIGTERM or SIGINT; ends the process."""
+    """Run the worker until SIGTERM or SIGINT; ends the process, see worker.py."""
     app.worker_init()  # As `faust worker` does.
-    worker = faust.Worker(app, app.monitoring, quiet=True)
+    worker = Worker(app, app.monitoring, quiet=True)
     worker.spinner = None
     worker.execute_from_commandline()
 

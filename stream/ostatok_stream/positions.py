@@ -13,8 +13,8 @@ import structlog
 from ostatok.backoff import backoff
 from ostatok.errors import JournalMismatch, JournalUnavailable, LedgerUnavailable
 from ostatok.journal import Record
+from ostatok.topic import Topic
 from ostatok_db.ledger import Ledger, check_topic
-from ostatok_stream.topic import Topic
 from ostatok_stream.watchdog import Progress
 
 log = structlog.get_logger()

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
-from support.webhooks import EmptyLedger, RecordingJournal, Serve
+from support.webhooks import EmptyLedger, RecordingJournal, Serve, TheTopic
 
 from ostatok.settings import load
 from ostatok_http.app import create_app, make_runner
-from ostatok_http.ports import Journal, LedgerReader
+from ostatok_http.ports import DescribedTopic, Journal, LedgerReader
 
 
 @pytest.fixture
@@ -19,10 +19,18 @@ async def serve() -> AsyncIterator[Serve]:
     async with AsyncExitStack() as stack:
 
         async def start(
-            journal: Journal | None = None, ledger: LedgerReader | None = None, **settings: Any
+            journal: Journal | None = None,
+            ledger: LedgerReader | None = None,
+            described: DescribedTopic | None = None,
+            **settings: Any,
         ) -> ClientSession:
             settings_ = load(**{"log_operations": False, "http_drain_seconds": 2, **settings})
-            app = create_app(settings_, journal or RecordingJournal(), ledger or EmptyLedger())
+            app = create_app(
+                settings_,
+                journal or RecordingJournal(),
+                described or TheTopic(),
+                ledger or EmptyLedger(),
+            )
             runner = make_runner(app, settings_)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)

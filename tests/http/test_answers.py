@@ -21,6 +21,7 @@ from ostatok_http.answers import (
     FAILED,
     FULL,
     INVALID,
+    MISMATCH,
     UNAVAILABLE,
     refusal_of,
     wants_problem,
@@ -31,6 +32,7 @@ EXPECTED = {
     "InvalidPayment": INVALID,
     "JournalUnavailable": UNAVAILABLE,
     "JournalFull": FULL,
+    "JournalMismatch": MISMATCH,
     "LedgerUnavailable": UNAVAILABLE,
 }
 

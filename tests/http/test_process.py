@@ -109,6 +109,21 @@ def test_it_lives_without_kafka_and_postgres(start: Start, port: int) -> None:
     assert INN not in logged.decode()
 
 
+def test_a_broker_that_says_nothing_does_not_delay_the_end(start: Start, port: int) -> None:
+    """The look at the topic is given up, and not waited for until its time-out of 10 s."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address, silent_port = silent.getsockname()
+        process = start(kafka_bootstrap_servers=f"{address}:{silent_port}")
+        wait_alive(port, process)
+        process.send_signal(signal.SIGTERM)
+        _, logged = process.communicate(timeout=5)
+    assert process.returncode == 0, logged
+    assert b"destroyed" not in logged
+    assert b"Traceback" not in logged
+
+
 def test_a_port_in_use_is_one_sentence(start: Start, port: int) -> None:
     """Who can't listen says on which port, what to do, and no traceback."""
     with socket.socket() as taken:

@@ -10,7 +10,7 @@ from aiohttp import ClientSession
 
 from ostatok_db.reading import Standing
 from ostatok_http.ports import Position, RecordHeaders
-from support.payments import README_PAYMENT
+from support.payments import PARTITIONS, README_PAYMENT, TOPIC_ID
 
 Serve = Callable[..., Awaitable[ClientSession]]
 
@@ -70,6 +70,14 @@ class RecordingJournal:
         return None
 
 
+class TheTopic:
+    """The topic that the ledger was built from."""
+
+    async def described(self) -> tuple[str, int] | None:
+        """Be that one."""
+        return TOPIC_ID, PARTITIONS
+
+
 class EmptyLedger:
     """A ledger that has applied all and knows nobody."""
 
@@ -81,15 +89,19 @@ class EmptyLedger:
 
     async def partitions(self) -> int:
         """Have the usual number."""
-        return 12
+        return PARTITIONS
 
     async def standings(self, asked: Sequence[tuple[str, int]]) -> list[Standing]:
         """Know nobody."""
         return [Standing(inn, None, 1_000_000) for inn, _ in asked]
 
+    async def offsets(self) -> dict[int, tuple[int, str]]:
+        """Be far ahead."""
+        return dict.fromkeys(range(PARTITIONS), (1_000_000, TOPIC_ID))
+
     async def next_offsets(self) -> dict[int, int]:
         """Be far ahead."""
-        return dict.fromkeys(range(12), 1_000_000)
+        return dict.fromkeys(range(PARTITIONS), 1_000_000)
 
     async def check(self) -> None:
         """Be well."""

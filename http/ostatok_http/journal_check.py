@@ -1,0 +1,101 @@
+"""Is the topic the one the ledger was built from? If not, nothing will ever apply its records.
+
+A topic that was deleted and made anew takes records as well as any other, and so does another
+cluster's topic of the same name. The stream's workers have stopped then: a 200 would be a lie.
+"""
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from ostatok.errors import JournalMismatch, JournalUnavailable, LedgerError
+from ostatok.settings import Settings
+from ostatok_db.ledger import check_topic
+from ostatok_http.metrics import Metrics
+from ostatok_http.ports import DescribedTopic, LedgerReader
+from ostatok_http.single_flight import SingleFlight
+
+LOOK_SECONDS = 5.0
+"""The pause between two looks, the same as a stream worker's."""
+
+START_SECONDS_MAX = 2.0
+"""How long the start waits for the first finding, so that no webhook comes before it."""
+
+log = structlog.get_logger()
+
+
+class JournalCheck:
+    """The last finding, and the task that looks again."""
+
+    def __init__(
+        self, settings: Settings, topic: DescribedTopic, ledger: LedgerReader, metrics: Metrics
+    ) -> None:
+        self._name = settings.topic
+        self._topic = topic
+        self._offsets = SingleFlight(ledger.offsets, settings.database_timeout_seconds)
+        self._metrics = metrics
+        self._mismatch: str | None = None
+        self._has_looked = asyncio.Event()
+
+    async def open(self) -> None:
+        """Start looking. Waits for the first finding a while, and no longer: Kafka may be away."""
+        self._looking = asyncio.create_task(self._look_around())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._has_looked.wait(), START_SECONDS_MAX)
+
+    async def close(self) -> None:
+        """Stop looking; what is being asked is given up."""
+        self._looking.cancel()
+        await asyncio.wait({self._looking})
+        self._offsets.close()
+
+    @property
+    def matches(self) -> bool:
+        """False when the last finding is that the topic is not the ledger's."""
+        return self._mismatch is None
+
+    def require_match(self) -> None:
+        """Raise :class:`JournalMismatch` when the topic is not the ledger's."""
+        if self._mismatch is not None:
+            raise JournalMismatch(self._mismatch)
+
+    async def _look_around(self) -> None:
+        while True:
+            try:
+                await self._look()
+            except JournalMismatch as error:
+                self._found(error)
+            except (JournalUnavailable, LedgerError) as error:
+                # The last finding stays: webhooks are taken while Postgres is down.
+                log.warning("journal_unchecked", reason=str(error))
+            except Exception:  # A bug must not end the looking without a word.
+                log.exception("journal_look_failed")
+            self._has_looked.set()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _look(self) -> None:
+        described = await self._topic.described()
+        stored = await self._offsets.answer()
+        if not stored:
+            return  # Before `ostatok migrate` there is nothing to compare; /readyz says so.
+        if described is None:
+            raise JournalMismatch(
+                f"There is no topic {self._name}, and the ledger was built from one.",
+                hint="Restore it, or start a new ledger: another OSTATOK_DATABASE_SCHEMA.",
+            )
+        topic_id, partitions = described
+        check_topic(stored, topic=self._name, topic_id=topic_id, partitions=partitions)
+        self._found(None)
+
+    def _found(self, error: JournalMismatch | None) -> None:
+        """Keep the finding, and log it when it is another than before."""
+        mismatch = None if error is None else str(error)
+        if mismatch == self._mismatch:
+            return
+        self._mismatch = mismatch
+        self._metrics.journal_matches.set(self.matches)
+        if error is None:
+            log.info("journal_matches")
+        else:
+            log.error("journal_mismatch", reason=mismatch, hint=error.hint)
