@@ -18,6 +18,7 @@ from ostatok.settings import Settings, load
 from ostatok.topic import Topic
 from ostatok_db.connection import conninfo
 from ostatok_stream.agent import Applier
+from ostatok_stream.brake import Brake
 from ostatok_stream.ending import end_process
 from ostatok_stream.monitoring import Monitoring
 from ostatok_stream.positions import Positions, Session
@@ -27,8 +28,8 @@ from ostatok_stream.worker import Worker
 
 log = structlog.get_logger()
 
-FETCHES_QUEUED_MAX = 2
-"""Fetches that wait for the one being applied. Each holds up to a batch of records."""
+QUEUE_NEVER_FULL = 100
+"""Far more fetches than the brake lets through: Faust's own, which starves, never sets in."""
 
 LOGGING = {
     "version": 1,
@@ -52,6 +53,7 @@ class App(faust.App):
         # A connection of its own: a seek must not wait for a batch that waits for Postgres.
         self._looking = Session(conninfo(settings, name="stream positions", writes=True))
         self.progress = Progress()
+        self.brake = Brake()
         self._watchdog = Watchdog(self.progress)
         self.positions = Positions(self.journal, self._looking, self.progress)
         self.tolerant_reader = TolerantReader(settings)
@@ -124,7 +126,7 @@ def make_app(settings: Settings) -> App:
         broker_rebalance_timeout=30.0,
         # An offset the topic doesn't hold is found before every seek; this is never used.
         consumer_auto_offset_reset="earliest",
-        stream_buffer_maxsize=FETCHES_QUEUED_MAX,
+        stream_buffer_maxsize=QUEUE_NEVER_FULL,
         stream_wait_empty=False,
         topic_allow_declare=False,
         topic_disable_leader=True,
@@ -148,6 +150,7 @@ def make_app(settings: Settings) -> App:
         async for fetch in fetches:
             try:
                 await applier.apply(fetch)
+                app.brake.applied(fetch)
             except Exception as error:  # noqa: BLE001  # it ends the process, with its traceback
                 end_process(error)
 

@@ -84,10 +84,10 @@ class Monitoring(Service):
                 end_process(error)
             except (LedgerUnavailable, JournalUnavailable) as error:
                 log.warning("lag_unknown", reason=str(error))
-                self._progress.looked(0, is_fetching=True)
+                self._progress.looked({}, is_fetching=True)
             except ConsumerNotStarted:
                 # Not yet, while Postgres or Kafka is away at the start; or not any more.
-                self._progress.looked(0, is_fetching=True)
+                self._progress.looked({}, is_fetching=True)
 
     async def _look(self) -> None:
         """See that the topic is still the ledger's, and how far behind it we are."""
@@ -95,13 +95,14 @@ class Monitoring(Service):
         metrics.assigned_partitions.set(len(assigned))
         if not self._progress.is_positioned or not assigned:
             metrics.lag_records.clear()
-            self._progress.looked(0, is_fetching=True)
+            self._progress.looked({}, is_fetching=True)
             return
         stored = await self._positions.check()
         held = await asyncio.to_thread(self._topic.ranges, assigned)
         applied = {partition: stored[partition][0] for partition in assigned}
         lags = {one: max(held[one].end - applied[one], 0) for one in assigned}
-        self._progress.looked(sum(lags.values()), is_fetching=self._is_fetching())
+        behind = {one: (applied[one], lag) for one, lag in lags.items()}
+        self._progress.looked(behind, is_fetching=self._is_fetching())
         metrics.lag_records.clear()
         for partition, lag in lags.items():
             metrics.lag_records.labels(partition).set(lag)

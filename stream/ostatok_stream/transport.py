@@ -69,6 +69,7 @@ class Consumer(driver.Consumer):
             end_process(error)
         offsets = {tp: start[tp.partition] for tp in assigned}
         self._next_offset = dict(start)
+        self.app.brake.release()
         if offsets:
             await self._thread.seek_wait(offsets)
         return offsets
@@ -81,6 +82,8 @@ class Consumer(driver.Consumer):
 
         Nothing fetched is ever left out: the positions before and after say what was covered.
         """
+        if not await self.app.brake.has_room(timeout):
+            return
         seeks, generation_id = self._seeks, self.app.consumer_generation_id
         try:
             fetched, _active = await self._wait_next_records(timeout)
@@ -97,6 +100,7 @@ class Consumer(driver.Consumer):
         if await self._reads_again_for_a_gap(records):
             return
         fetch = Fetch(records, self._advance(records))
+        self.app.brake.took(fetch)
         last = records[-1]
         carrier = TP(self.app.positions.topic, last.partition)
         yield (

@@ -7,7 +7,7 @@ answers nothing. Whoever waits for Postgres or Kafka and says so is not hanging.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Thread
 
 import structlog
@@ -18,6 +18,9 @@ from ostatok_stream.ending import end_process
 LOOP_SECONDS_MAX = 15.0
 REBALANCE_SECONDS_MAX = 120.0
 STALL_SECONDS_MAX = 60.0
+PARTITION_SECONDS_MAX = 180.0
+"""How long a partition may stand still while it has records and others go on. A backlog in all of
+them is read in turns, each of a few batches."""
 LOOK_SECONDS_MAX = 60.0
 TICK_SECONDS = 1.0
 PAUSE_SECONDS = 5.0
@@ -36,6 +39,7 @@ class Progress:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self.lag = 0
+        self._stands: dict[int, tuple[int, float]] = {}
         self.is_positioned = False
         self.is_fetching = True
         self.forgive()
@@ -43,6 +47,7 @@ class Progress:
     def forgive(self) -> None:
         """Begin all clocks anew."""
         self.loop_at = self.progress_at = self.looked_at = self.positioned_at = self._now()
+        self._stands.clear()
 
     def made(self) -> None:
         """Report that a batch was applied, or that somebody waits and has said for what."""
@@ -54,19 +59,39 @@ class Progress:
         """Report the beginning or the end of a rebalance."""
         self.is_positioned = yes
         self.positioned_at = self.progress_at = self.looked_at = self._now()
+        self._stands.clear()
 
-    def looked(self, lag: int, *, is_fetching: bool) -> None:
-        """Report how far behind the topic's end the worker's partitions are."""
+    def looked(self, behind: Mapping[int, tuple[int, int]], *, is_fetching: bool) -> None:
+        """Report where each partition stands and how many records wait there.
+
+        A partition that is not among them is not known, and its clock begins anew.
+        """
+        now = self._now()
         if self.lag == 0:
-            self.progress_at = self._now()  # What came since the last look was not late yet.
-        self.lag = lag
+            self.progress_at = now  # What came since the last look was not late yet.
+        self.lag = sum(lag for _, lag in behind.values())
+        before = dict(self._stands)
+        self._stands = {
+            one: (at, before[one][1] if one in before and before[one][0] == at else now)
+            for one, (at, lag) in behind.items()
+            if lag
+        }
         self.is_fetching = is_fetching
-        self.looked_at = self._now()
+        self.looked_at = now
+
+    def _starved(self) -> int | None:
+        """Give a partition that has stood still for too long."""
+        now = self._now()
+        for partition, (_, since) in list(self._stands.items()):
+            if now - since > PARTITION_SECONDS_MAX:
+                return partition
+        return None
 
     def complaint(self) -> str | None:
         """Say what hangs; None when nothing does."""
         now = self._now()
         here = self.is_positioned
+        starved = self._starved()
         hangs = {
             f"Its loop was silent for {LOOP_SECONDS_MAX:g} s.": (
                 now - self.loop_at > LOOP_SECONDS_MAX
@@ -77,6 +102,10 @@ class Progress:
             "aiokafka's fetch task is dead.": here and not self.is_fetching,
             f"{self.lag} records wait, and none was applied for {STALL_SECONDS_MAX:g} s.": (
                 here and self.lag > 0 and now - self.progress_at > STALL_SECONDS_MAX
+            ),
+            f"Partition {starved} stood still for {PARTITION_SECONDS_MAX:g} s; others went on.": (
+                # Whoever waits for Postgres and says so has reported it until now.
+                here and starved is not None and now - self.progress_at < STALL_SECONDS_MAX
             ),
             f"Nobody looked at the lag for {LOOK_SECONDS_MAX:g} s.": (
                 here and now - self.looked_at > LOOK_SECONDS_MAX
