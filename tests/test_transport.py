@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from support.payments import TOPIC
 
+from ostatok_stream.brake import Brake
 from ostatok_stream.monitoring import Monitoring
 from ostatok_stream.transport import Consumer, Fetch
 from ostatok_stream.watchdog import Progress
@@ -33,7 +34,7 @@ class HandFed(Consumer):
 
     def __init__(self, *fetches: Any) -> None:
         self.app: Any = SimpleNamespace(
-            consumer_generation_id=1, positions=SimpleNamespace(topic=TOPIC)
+            consumer_generation_id=1, positions=SimpleNamespace(topic=TOPIC), brake=Brake()
         )
         self.flow_active = True
         self._next_offset = {0: 60, 1: 0}

@@ -15,6 +15,7 @@ from ostatok_stream.monitoring import INTERVAL_SECONDS
 from ostatok_stream.watchdog import (
     LOOK_SECONDS_MAX,
     LOOP_SECONDS_MAX,
+    PARTITION_SECONDS_MAX,
     REBALANCE_SECONDS_MAX,
     STALL_SECONDS_MAX,
     Progress,
@@ -53,7 +54,8 @@ def pass_time(clock: Clock, progress: Progress, seconds: float, lag: int | None 
         clock.now += 1
         progress.loop_at = clock.now
         if lag is not None:
-            progress.looked(lag, is_fetching=True)
+            # Where it stands moves with every batch that was applied.
+            progress.looked({0: (int(progress.progress_at), lag)}, is_fetching=True)
 
 
 def test_an_idle_worker_is_let_be(clock: Clock, progress: Progress) -> None:
@@ -99,8 +101,24 @@ def test_an_endless_rebalance(clock: Clock, progress: Progress) -> None:
 
 def test_a_dead_fetch_task(progress: Progress) -> None:
     """aiokafka's, which nobody else looks at."""
-    progress.looked(0, is_fetching=False)
+    progress.looked({}, is_fetching=False)
     assert "fetch task" in str(progress.complaint())
+
+
+def test_a_partition_that_starves(clock: Clock, progress: Progress) -> None:
+    """It has records and stands still while another goes on; a rebalance gives it more time."""
+    for second in range(2 * int(PARTITION_SECONDS_MAX)):
+        if second == PARTITION_SECONDS_MAX:
+            assert progress.complaint() is None
+            progress.positioned(yes=True)
+        clock.now += 1
+        progress.made()
+        progress.loop_at = clock.now
+        progress.looked({0: (second, 5), 1: (7, 3), 2: (9, 0)}, is_fetching=True)
+    assert progress.complaint() is None
+    clock.now += 2
+    progress.made()
+    assert "Partition 1 stood still" in str(progress.complaint())
 
 
 def test_nobody_looks(clock: Clock, progress: Progress) -> None:

@@ -30,6 +30,11 @@ SEEK_SECONDS_MAX = 45
 """Faust gives up on a seek after ``broker_request_timeout`` (90 s), and then hangs for good: this
 process ends well before, and the next one waits for Postgres before it joins the group."""
 
+FETCH_WAIT_MS_MAX = 100
+"""How long the broker may hold a fetch back for want of records. Faust says 1,500. aiokafka has one
+fetch at a time under way to a broker, and a partition that was not empty when it left is not in it:
+what comes there waits until the others' fetch is back."""
+
 CAREFUL_RECORDS_MAX = 500
 """Records of a partition that are read one by one before a whole fetch is tried again."""
 CAREFUL_TIMEOUT_MS = 2_000
@@ -45,6 +50,15 @@ class Fetch(msgspec.Struct, frozen=True):
     """Partition → (position before, position after): ``[first, next)`` is covered."""
 
 
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """The thread aiokafka lives in."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS_MAX  # noqa: SLF001  # Faust writes it in full
+        return consumer
+
+
 class Consumer(driver.Consumer):
     """Faust's aiokafka consumer with two methods of its own."""
 
@@ -55,6 +69,9 @@ class Consumer(driver.Consumer):
         self._next_offset: dict[int, int] = {}
         self._seeks = 0
         self._gaps: dict[int, tuple[int, int]] = {}
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek every assigned partition to the ledger's offset, and give those offsets."""
