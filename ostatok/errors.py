@@ -4,12 +4,12 @@ OstatokError
 ├── SettingsError            the environment is wrong; names the variable and what it should be
 ├── InvalidPayment           the body is no payment; names each field and why
 ├── JournalError
-│   ├── JournalUnavailable   no acknowledgement within the deadline; the sender may repeat
+│   ├── JournalUnavailable   Kafka did not answer or acknowledge in time; try again
 │   │   └── JournalFull      more in hand than the limit: refused at once, nothing was sent
-│   └── JournalMismatch      the topic is not the one the ledger was built from; stop
+│   └── JournalMismatch      not the topic the ledger was built from; stream ends, http refuses
 ├── LedgerError
 │   ├── LedgerUnavailable    Postgres is away; wait and try again
-│   ├── LedgerGap            a batch begins behind the ledger's offset; end, and read from there
+│   ├── LedgerGap            a batch begins beyond the ledger's offset; end, and read from there
 │   ├── RecordRefused        the database refuses one record for itself; find it, bury it
 │   └── LedgerCorrupt        an invariant is broken; stop
 └── LocalError               an embedded service can't be had on this machine
@@ -66,7 +66,7 @@ class LedgerUnavailable(LedgerError):
 
 
 class LedgerGap(LedgerError):
-    """A batch begins behind the ledger's offset: what lies between would be skipped."""
+    """A batch begins beyond the ledger's offset: what lies between would be skipped."""
 
 
 class RecordRefused(LedgerError):

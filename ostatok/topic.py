@@ -1,4 +1,4 @@
-"""The topic as the broker knows it: made by ``migrate``, looked at before any seek.
+"""The topic as the broker knows it: made by migrate, compared with the ledger by stream and http.
 
 An independent client on purpose: a consumer's own view freezes together with the consumer.
 """
@@ -6,7 +6,7 @@ An independent client on purpose: a consumer's own view freezes together with th
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -54,6 +54,28 @@ class Range(msgspec.Struct, frozen=True):
     end: int
 
 
+def check_held(topic: str, held: Mapping[int, Range], next_offsets: Mapping[int, int]) -> None:
+    """See that a topic holds what the ledger would read next, or ends just there.
+
+    Ask the ledger first, then the topic: an end only grows, so one below the ledger's offset means
+    that the topic lost its tail, as after a power cut. New records would fill the hole, at offsets
+    that nobody will ever read. Raises :class:`JournalMismatch`.
+    """
+    for partition, next_offset in next_offsets.items():
+        if not held[partition].earliest <= next_offset <= held[partition].end:
+            raise not_held(topic, partition, next_offset, held[partition])
+
+
+def not_held(topic: str, partition: int, position: int, held: Range) -> JournalMismatch:
+    """Give the error that says which offsets are left, and where the ledger would go on."""
+    return JournalMismatch(
+        f"Partition {partition} of topic {topic} holds offsets {held.earliest} to {held.end}; "
+        f"the ledger would go on at {position}.",
+        hint="Records the ledger needs are gone, or the ledger is ahead of the topic. Restore the "
+        "topic, or the database of its time; nothing was skipped.",
+    )
+
+
 class Topic:
     """The journal's topic. All raise JournalUnavailable; what is not async blocks: use a thread."""
 
@@ -73,28 +95,30 @@ class Topic:
         The id tells a topic from another of the same name that was made after it was deleted.
         """
         try:
-            with self._asking() as admin:
-                return _id_and_partitions(_result(self._asked(admin)))
+            with self._client() as admin:
+                return _id_and_partitions(_result(self._request_description(admin)))
         except _NoSuchTopic:
             return None
 
-    async def described(self) -> tuple[str, int] | None:
+    async def describe_async(self) -> tuple[str, int] | None:
         """Give the same as :meth:`describe`, without a thread: it can be given up at any time."""
         try:
-            with self._asking() as admin:
+            with self._client() as admin:
                 async with asyncio.timeout(TIMEOUT_SECONDS + GRACE_SECONDS):
-                    return _id_and_partitions(await asyncio.wrap_future(self._asked(admin)))
+                    return _id_and_partitions(
+                        await asyncio.wrap_future(self._request_description(admin))
+                    )
         except _NoSuchTopic:
             return None
 
-    def _asked(self, admin: AdminClient) -> "Future[Any]":
+    def _request_description(self, admin: AdminClient) -> "Future[Any]":
         futures = admin.describe_topics(
             TopicCollection([self.name]), request_timeout=TIMEOUT_SECONDS
         )
         return futures[self.name]
 
     @contextmanager
-    def _asking(self) -> Iterator[AdminClient]:
+    def _client(self) -> Iterator[AdminClient]:
         """Lend the client, and replace it when it got no answer.
 
         After a broker froze librdkafka may keep for minutes its idea of who leads, or that nobody
@@ -134,18 +158,31 @@ class Topic:
             return self._ranges(wished)
 
     def _ranges(self, partitions: list[int]) -> dict[int, Range]:
+        with self._client() as admin:
+            earliest, ends = self._request_ranges(admin, partitions)
+            return _ranges_of(partitions, map(_result, earliest), map(_result, ends))
+
+    async def ranges_async(self, partitions: Iterable[int]) -> dict[int, Range]:
+        """Give the same as :meth:`ranges`, without a thread and without a second try."""
+        wished = list(partitions)
+        with self._client() as admin:
+            earliest, ends = self._request_ranges(admin, wished)
+            async with asyncio.timeout(TIMEOUT_SECONDS + GRACE_SECONDS):
+                found = await asyncio.gather(*map(asyncio.wrap_future, [*earliest, *ends]))
+        return _ranges_of(wished, found[: len(wished)], found[len(wished) :])
+
+    def _request_ranges(
+        self, admin: AdminClient, partitions: list[int]
+    ) -> "tuple[list[Future[Any]], list[Future[Any]]]":
+        """Ask for the partitions' earliest offsets and for their ends, in this order."""
         wanted = [TopicPartition(self.name, partition) for partition in partitions]
-        found: dict[int, dict[str, int]] = {one.partition: {} for one in wanted}
         if not wanted:
-            return {}
-        with self._asking() as admin:
-            for which, spec in (("earliest", OffsetSpec.earliest()), ("end", OffsetSpec.latest())):
-                futures = admin.list_offsets(
-                    dict.fromkeys(wanted, spec), request_timeout=TIMEOUT_SECONDS
-                )
-                for one, future in futures.items():
-                    found[one.partition][which] = _result(future).offset
-        return {partition: Range(**offsets) for partition, offsets in found.items()}
+            return [], []
+        earliest, ends = (
+            admin.list_offsets(dict.fromkeys(wanted, spec), request_timeout=TIMEOUT_SECONDS)
+            for spec in (OffsetSpec.earliest(), OffsetSpec.latest())
+        )
+        return [earliest[one] for one in wanted], [ends[one] for one in wanted]
 
     def ensure(self) -> tuple[str, int]:
         """Make the topic when there is none; give its id and its number of partitions.
@@ -173,7 +210,7 @@ class Topic:
             replication_factor=settings.topic_replication,
             config=self._promised(),
         )
-        with self._asking() as admin:
+        with self._client() as admin:
             future = admin.create_topics([new], request_timeout=TIMEOUT_SECONDS)[self.name]
             try:
                 _result(future)
@@ -195,7 +232,7 @@ class Topic:
 
     def _check(self) -> None:
         resource = ConfigResource(ResourceType.TOPIC, self.name)
-        with self._asking() as admin:
+        with self._client() as admin:
             future = admin.describe_configs([resource], request_timeout=TIMEOUT_SECONDS)[resource]
             found = {name: entry.value for name, entry in _result(future).items()}
         wrong = {
@@ -216,6 +253,15 @@ class Topic:
 
 def _result(future: "Future[T]") -> T:
     return future.result(timeout=TIMEOUT_SECONDS + GRACE_SECONDS)
+
+
+def _ranges_of(
+    partitions: list[int], earliest: Iterable[Any], ends: Iterable[Any]
+) -> dict[int, Range]:
+    return {
+        partition: Range(first.offset, end.offset)
+        for partition, first, end in zip(partitions, earliest, ends, strict=True)
+    }
 
 
 def _id_and_partitions(description: Any) -> tuple[str, int]:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import psycopg
 import pytest
-from support.payments import PARTITIONS, batch, entry, payment
+from support.payments import PARTITIONS, TOPIC_ID, batch, entry, payment
 from support.services import Services
 
 from ostatok.errors import LedgerUnavailable
@@ -42,7 +42,7 @@ async def test_balances_and_offsets_in_the_order_asked(
                 Standing(PAID, Decimal("145000.00"), 1),
             ]
         assert await made.partitions() == PARTITIONS
-        assert (await made.next_offsets())[partition_of(PAID, PARTITIONS)] == 1
+        assert (await made.offsets())[partition_of(PAID, PARTITIONS)] == (1, TOPIC_ID)
 
 
 async def test_before_migrate_it_says_so(services: Services) -> None:

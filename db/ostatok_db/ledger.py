@@ -29,17 +29,28 @@ from ostatok_db.queries import queries
 TRANSACTION_TIMEOUT_SINCE = 170_000
 """The server version that brought the setting."""
 
+LOCK_SECONDS_MAX = 20
+"""How long a statement waits for a lock (VACUUM FULL, LOCK TABLE) before the wait is reported and
+begun anew: less than the time after which the watchdog takes it for a hang."""
+
 
 def check_topic(
-    stored: Mapping[int, tuple[int, str]], *, topic: str, topic_id: str, partitions: int
-) -> None:
-    """See that a topic is the one the ledger was built from; ``stored`` is :meth:`Ledger.offsets`.
+    stored: Mapping[int, tuple[int, str]], *, topic: str, described: tuple[str, int] | None
+) -> tuple[str, int]:
+    """See that a topic is the one the ledger was built from, and give its id and partitions.
 
-    Raises :class:`JournalMismatch` when the ledger has none of that name, when it was made anew,
-    and when its number of partitions changed: an INN's payments would lie in two of them.
+    ``stored`` is :meth:`Ledger.offsets`, ``described`` what the broker says. Raises
+    :class:`JournalMismatch` when the ledger has none of that name, when it is gone or was made
+    anew, and when its number of partitions changed: an INN's payments would lie in two of them.
     """
     if not stored:
         raise JournalMismatch(f"The ledger knows no topic {topic}.", hint="Run `ostatok migrate`.")
+    if described is None:
+        raise JournalMismatch(
+            f"There is no topic {topic}, and the ledger was built from one.",
+            hint="Restore it, or start a new ledger: another OSTATOK_DATABASE_SCHEMA.",
+        )
+    topic_id, partitions = described
     for _, stored_id in stored.values():
         if stored_id != topic_id:
             raise _made_anew(topic, topic_id, stored_id)
@@ -49,6 +60,7 @@ def check_topic(
             hint="Their number can't change: an INN would lie in two of them. Copy the journal "
             "into a new topic and start a new ledger from it.",
         )
+    return described
 
 
 def _made_anew(topic: str, topic_id: str, stored_id: str) -> JournalMismatch:
@@ -74,6 +86,8 @@ class Ledger:
             set_json_loads(msgspec.json.decode, connection)
             if connection.info.server_version >= TRANSACTION_TIMEOUT_SINCE:
                 await connection.execute(queries["limit_transactions"])
+            milliseconds = f"{LOCK_SECONDS_MAX * 1000:.0f}"
+            await connection.execute(queries["limit_locks"], {"milliseconds": milliseconds})
             await connection.execute(queries["make_staging"])
             await connection.commit()
         return cls(connection)

@@ -54,7 +54,7 @@ def adopt_topic(settings: Settings, *, topic_id: str, partitions: int) -> None:
             connection.execute(queries["make_offsets"], given)
             return
     stored = {partition: (offset, stored_id) for partition, offset, stored_id in rows}
-    check_topic(stored, topic=settings.topic, topic_id=topic_id, partitions=partitions)
+    check_topic(stored, topic=settings.topic, described=(topic_id, partitions))
 
 
 def _check_encoding(connection: psycopg.Connection[tuple[object, ...]]) -> None:

@@ -19,6 +19,10 @@ CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
 -- A worker whose machine froze in the middle of a batch must not hold its partitions for ever.
 SET transaction_timeout = '120s';
 
+-- name: limit_locks
+-- A lock is waited for in turns, so that the wait is reported. Migrations wait as long as it takes.
+SELECT set_config('lock_timeout', %(milliseconds)s, false);
+
 -- name: copy_incoming
 -- Takes a batch in, in COPY's text format, the columns in the order above.
 COPY incoming FROM STDIN;

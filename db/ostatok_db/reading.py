@@ -92,15 +92,9 @@ class Reader:
             )
             return {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
 
-    async def next_offsets(self) -> dict[int, int]:
-        """Of each partition the next offset to apply; empty before ``ostatok migrate``."""
-        return {
-            partition: stands_at for partition, (stands_at, _) in (await self.offsets()).items()
-        }
-
     async def partitions(self) -> int:
         """How many partitions the journal has."""
-        partitions = len(await self.next_offsets())
+        partitions = len(await self.offsets())
         if not partitions:
             raise LedgerUnavailable(
                 f"The ledger knows no topic {self._settings.topic}.", hint="Run `ostatok migrate`."

@@ -22,7 +22,7 @@ from ostatok_http.balance import BalanceEndpoint, Balances
 from ostatok_http.health import Health
 from ostatok_http.journal_check import JournalCheck
 from ostatok_http.metrics import Metrics
-from ostatok_http.ports import DescribedTopic, Journal, LedgerReader
+from ostatok_http.ports import Journal, LedgerReader, TopicView
 from ostatok_http.publisher import Publisher
 from ostatok_http.receiver import Receiver
 from ostatok_http.watermark import Watermark
@@ -40,7 +40,7 @@ log = structlog.get_logger()
 
 
 def create_app(
-    settings: Settings, journal: Journal, topic: DescribedTopic, ledger: LedgerReader
+    settings: Settings, journal: Journal, topic: TopicView, ledger: LedgerReader
 ) -> web.Application:
     """Put the service together. It opens journal and ledger itself, and closes them at its end."""
     metrics = Metrics(settings)

@@ -223,9 +223,10 @@ class _Progress:
 
     async def _poll(self) -> None:
         while self._waiting:
-            next_offsets = await self._ledger.next_offsets()
+            offsets = await self._ledger.offsets()
             for reached, (partition, offset) in self._waiting.items():
-                if next_offsets.get(partition, 0) >= offset and not reached.done():
+                stands_at, _ = offsets.get(partition, (0, ""))
+                if stands_at >= offset and not reached.done():
                     reached.set_result(None)
             await asyncio.sleep(POLL_SECONDS)
 

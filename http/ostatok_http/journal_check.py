@@ -5,15 +5,17 @@ cluster's topic of the same name. The stream's workers have stopped then: a 200 
 """
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 
 import structlog
 
 from ostatok.errors import JournalMismatch, JournalUnavailable, LedgerError
 from ostatok.settings import Settings
+from ostatok.topic import check_held
 from ostatok_db.ledger import check_topic
 from ostatok_http.metrics import Metrics
-from ostatok_http.ports import DescribedTopic, LedgerReader
+from ostatok_http.ports import LedgerReader, TopicView
 from ostatok_http.single_flight import SingleFlight
 
 LOOK_SECONDS = 5.0
@@ -29,13 +31,14 @@ class JournalCheck:
     """The last finding, and the task that looks again."""
 
     def __init__(
-        self, settings: Settings, topic: DescribedTopic, ledger: LedgerReader, metrics: Metrics
+        self, settings: Settings, topic: TopicView, ledger: LedgerReader, metrics: Metrics
     ) -> None:
         self._name = settings.topic
         self._topic = topic
         self._offsets = SingleFlight(ledger.offsets, settings.database_timeout_seconds)
         self._metrics = metrics
         self._mismatch: str | None = None
+        self._matched: Mapping[int, tuple[int, str]] = {}
         self._has_looked = asyncio.Event()
 
     async def open(self) -> None:
@@ -67,7 +70,7 @@ class JournalCheck:
             except JournalMismatch as error:
                 self._found(error)
             except (JournalUnavailable, LedgerError) as error:
-                # The last finding stays: webhooks are taken while Postgres is down.
+                # The last finding stays, whichever it was: who is away says nothing of the topic.
                 log.warning("journal_unchecked", reason=str(error))
             except Exception:  # A bug must not end the looking without a word.
                 log.exception("journal_look_failed")
@@ -75,17 +78,20 @@ class JournalCheck:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self) -> None:
-        described = await self._topic.described()
-        stored = await self._offsets.answer()
+        described = await self._topic.describe_async()
+        try:
+            stored = await self._offsets.answer()
+        except LedgerError:
+            if self._matched:
+                # A topic made anew is one without the ledger too.
+                check_topic(self._matched, topic=self._name, described=described)
+            raise
         if not stored:
             return  # Before `ostatok migrate` there is nothing to compare; /readyz says so.
-        if described is None:
-            raise JournalMismatch(
-                f"There is no topic {self._name}, and the ledger was built from one.",
-                hint="Restore it, or start a new ledger: another OSTATOK_DATABASE_SCHEMA.",
-            )
-        topic_id, partitions = described
-        check_topic(stored, topic=self._name, topic_id=topic_id, partitions=partitions)
+        check_topic(stored, topic=self._name, described=described)
+        self._matched = stored
+        held = await self._topic.ranges_async(stored)
+        check_held(self._name, held, {one: offset for one, (offset, _) in stored.items()})
         self._found(None)
 
     def _found(self, error: JournalMismatch | None) -> None:

@@ -4,9 +4,10 @@
 :class:`ostatok_db.reading.Reader` are the real ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
+from ostatok.topic import Range
 from ostatok_db.reading import Standing
 
 RecordHeaders = list[tuple[str, bytes]]
@@ -40,14 +41,19 @@ class Journal(Protocol):
         """What is not there of all that a record needs."""
 
 
-class DescribedTopic(Protocol):
-    """The topic, as the broker describes it."""
+class TopicView(Protocol):
+    """The topic, as the broker shows it. Every method raises ``JournalUnavailable``.
 
-    async def described(self) -> tuple[str, int] | None:
-        """Give the topic's id and its number of partitions; None when there is no such topic.
+    Each can be given up at any time.
+    """
 
-        Raises :class:`ostatok.errors.JournalUnavailable`. Can be cancelled at any time.
-        """
+    async def describe_async(self) -> tuple[str, int] | None:
+        """Give the topic's id and its number of partitions; None when there is no such topic."""
+        ...
+
+    async def ranges_async(self, partitions: Iterable[int]) -> dict[int, Range]:
+        """Give what each of the partitions holds now."""
+        ...
 
 
 class LedgerReader(Protocol):
@@ -69,10 +75,6 @@ class LedgerReader(Protocol):
 
     async def offsets(self) -> dict[int, tuple[int, str]]:
         """Where the ledger stands: partition → (next offset, id of the topic)."""
-        ...
-
-    async def next_offsets(self) -> dict[int, int]:
-        """Of each partition the next offset to apply."""
         ...
 
     async def check(self) -> None:

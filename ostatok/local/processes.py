@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ostatok.local.parts import Part
@@ -13,6 +13,7 @@ _OSTATOK = (sys.executable, "-m", "ostatok")
 _PROBE_SECONDS = 2.0
 # With the embedded services, how to reach the services is not the caller's to set.
 _SERVICES = ("OSTATOK_KAFKA_", "OSTATOK_DATABASE_")
+STREAM_STOP_SECONDS = 10.0
 _STILL_THE_CALLERS = frozenset(
     {
         "OSTATOK_DATABASE_SCHEMA",
@@ -76,6 +77,8 @@ def http_parts(given: Given, *, host: str, port: int, workers: int, folder: Path
 def stream_parts(given: Given, metrics_ports: Sequence[int]) -> list[Part]:
     """Give a stream worker for each of ``metrics_ports``."""
     parts = []
+    # Longer than a worker takes that something holds up: it ends itself then.
+    given = replace(given, stop_seconds=max(given.stop_seconds, STREAM_STOP_SECONDS))
     for number, port in enumerate(metrics_ports):
         host = "127.0.0.1"
         own = {"OSTATOK_STREAM_METRICS_HOST": host, "OSTATOK_STREAM_METRICS_PORT": str(port)}

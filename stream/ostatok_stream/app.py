@@ -74,7 +74,10 @@ class App(faust.App):
         await super().on_start()
 
     async def on_stop(self) -> None:
-        """Close the ledger's connections once Faust has stopped."""
+        """Wait for the batch in hand: ``close`` takes the lock that it holds.
+
+        Only after this Faust cancels the agent.
+        """
         self._watchdog.stop()
         await super().on_stop()
         await self.session.close()

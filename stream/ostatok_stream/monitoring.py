@@ -14,7 +14,7 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 
 from ostatok.errors import JournalMismatch, JournalUnavailable, LedgerUnavailable, OstatokError
 from ostatok.settings import PREFIX, Settings
-from ostatok.topic import Topic
+from ostatok.topic import Topic, check_held
 from ostatok_stream import metrics
 from ostatok_stream.ending import end_process
 from ostatok_stream.positions import Positions
@@ -38,6 +38,7 @@ class Monitoring(Service):
         self._positions = positions
         self._progress: Progress = app.progress
         self._runner: web.AppRunner | None = None
+        self._committing: asyncio.Future[None] | None = None
 
     async def on_start(self) -> None:
         """Listen, or end the process when the port is taken."""
@@ -85,6 +86,8 @@ class Monitoring(Service):
             except (LedgerUnavailable, JournalUnavailable) as error:
                 log.warning("lag_unknown", reason=str(error))
                 self._progress.looked({}, is_fetching=True)
+                # A rebalance that waits for Kafka is no hang, however long it takes.
+                self._progress.made()
             except ConsumerNotStarted:
                 # Not yet, while Postgres or Kafka is away at the start; or not any more.
                 self._progress.looked({}, is_fetching=True)
@@ -96,18 +99,23 @@ class Monitoring(Service):
         if not self._progress.is_positioned or not assigned:
             metrics.lag_records.clear()
             self._progress.looked({}, is_fetching=True)
+            if not self._progress.is_positioned:
+                await self._positions.check()
             return
         stored = await self._positions.check()
         held = await asyncio.to_thread(self._topic.ranges, assigned)
         applied = {partition: stored[partition][0] for partition in assigned}
-        lags = {one: max(held[one].end - applied[one], 0) for one in assigned}
+        check_held(self._topic.name, held, applied)
+        lags = {one: held[one].end - applied[one] for one in assigned}
         behind = {one: (applied[one], lag) for one, lag in lags.items()}
         self._progress.looked(behind, is_fetching=self._is_fetching())
         metrics.lag_records.clear()
         for partition, lag in lags.items():
             metrics.lag_records.labels(partition).set(lag)
             metrics.next_offset.labels(partition).set(applied[partition])
-        await self._commit(applied)
+        if self._committing is None or self._committing.done():
+            # aiokafka tries a commit without end: nobody may wait for it. Cancelled at the stop.
+            self._committing = self.add_future(self._commit(applied))
 
     def _is_fetching(self) -> bool:
         """Whether aiokafka's fetch task lives; when it dies nobody else notices."""
@@ -124,7 +132,7 @@ class Monitoring(Service):
         try:
             consumer = thread._ensure_consumer()  # noqa: SLF001
             await thread.call_thread(consumer.commit, offsets)
-        except (KafkaError, IllegalStateError, TimeoutError) as error:
+        except (KafkaError, IllegalStateError, ConsumerNotStarted, TimeoutError) as error:
             log.info("courtesy_commit_failed", reason=repr(error))
 
 

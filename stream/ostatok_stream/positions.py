@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 import structlog
 
 from ostatok.backoff import backoff
-from ostatok.errors import JournalMismatch, JournalUnavailable, LedgerUnavailable
+from ostatok.errors import JournalUnavailable, LedgerUnavailable
 from ostatok.journal import Record
-from ostatok.topic import Topic
+from ostatok.topic import Topic, check_held, not_held
 from ostatok_db.ledger import Ledger, check_topic
 from ostatok_stream.watchdog import Progress
 
@@ -85,38 +85,20 @@ class Positions:
         """
         held = (await asyncio.to_thread(self._topic.ranges, [partition]))[partition]
         if record.offset < position or held.earliest > position:
-            raise _not_held(self._topic.name, partition, position, held.earliest, held.end)
+            raise not_held(self._topic.name, partition, position, held)
 
     async def check(self) -> dict[int, tuple[int, str]]:
         """See that the topic is the ledger's; give {partition: (next offset, id of the topic)}."""
-        described = await asyncio.to_thread(self._topic.describe)
+        described = await self._topic.describe_async()
         name = self._topic.name
-        if described is None:
-            raise JournalMismatch(f"There is no topic {name}.", hint="Run `ostatok migrate`.")
         async with self._session.ledger() as ledger:
             stored = await ledger.offsets(name)
-        topic_id, partitions = described
-        check_topic(stored, topic=name, topic_id=topic_id, partitions=partitions)
-        self.topic_id, self.partitions = topic_id, partitions
+        self.topic_id, self.partitions = check_topic(stored, topic=name, described=described)
         return stored
 
     async def _checked(self, partitions: Collection[int]) -> dict[int, int]:
         stored = await self.check()
-        name = self._topic.name
+        next_offsets = {partition: stored[partition][0] for partition in partitions}
         held = await asyncio.to_thread(self._topic.ranges, partitions)
-        for partition in partitions:
-            next_offset, _ = stored[partition]
-            if not held[partition].earliest <= next_offset <= held[partition].end:
-                raise _not_held(
-                    name, partition, next_offset, held[partition].earliest, held[partition].end
-                )
-        return {partition: stored[partition][0] for partition in partitions}
-
-
-def _not_held(name: str, partition: int, position: int, earliest: int, end: int) -> JournalMismatch:
-    return JournalMismatch(
-        f"Partition {partition} of topic {name} holds offsets {earliest} to {end}; "
-        f"the ledger would go on at {position}.",
-        hint="Records the ledger needs are gone, or the ledger is ahead of the topic. Restore the "
-        "topic, or the database of its time; nothing was skipped.",
-    )
+        check_held(self._topic.name, held, next_offsets)
+        return next_offsets

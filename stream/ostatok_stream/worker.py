@@ -27,13 +27,13 @@ class Worker(faust.Worker):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._seen: set[int] = set()
+        self._signals_seen: set[int] = set()
 
     def _schedule_shutdown(self, signal: signal.Signals) -> None:
         # As ostatok_http does: Ctrl-C may be followed by a supervisor's SIGTERM.
-        if signal in self._seen:
+        if signal in self._signals_seen:
             os._exit(128 + signal)
-        self._seen.add(signal)
+        self._signals_seen.add(signal)
         super()._schedule_shutdown(signal)
 
     async def on_stop(self) -> None:

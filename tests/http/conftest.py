@@ -10,7 +10,7 @@ from support.webhooks import EmptyLedger, RecordingJournal, Serve, TheTopic
 
 from ostatok.settings import load
 from ostatok_http.app import create_app, make_runner
-from ostatok_http.ports import DescribedTopic, Journal, LedgerReader
+from ostatok_http.ports import Journal, LedgerReader, TopicView
 
 
 @pytest.fixture
@@ -21,14 +21,14 @@ async def serve() -> AsyncIterator[Serve]:
         async def start(
             journal: Journal | None = None,
             ledger: LedgerReader | None = None,
-            described: DescribedTopic | None = None,
+            view: TopicView | None = None,
             **settings: Any,
         ) -> ClientSession:
             settings_ = load(**{"log_operations": False, "http_drain_seconds": 2, **settings})
             app = create_app(
                 settings_,
                 journal or RecordingJournal(),
-                described or TheTopic(),
+                view or TheTopic(),
                 ledger or EmptyLedger(),
             )
             runner = make_runner(app, settings_)

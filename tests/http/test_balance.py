@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from decimal import Decimal
 
 import pytest
+from support.payments import TOPIC_ID
 from support.webhooks import (
     GOOD,
     INN,
@@ -15,9 +16,10 @@ from support.webhooks import (
     EmptyLedger,
     RecordingJournal,
     Serve,
+    TheTopic,
 )
 
-from ostatok.errors import LedgerUnavailable
+from ostatok.errors import JournalUnavailable, LedgerUnavailable
 from ostatok.journal import partition_of
 from ostatok.settings import load
 from ostatok_db.reading import Standing
@@ -52,13 +54,21 @@ class ScriptedLedger(EmptyLedger):
             raise self.error
         return [Standing(inn, self.balance, self.next_offset) for inn, _ in asked]
 
-    async def next_offsets(self) -> dict[int, int]:
+    async def offsets(self) -> dict[int, tuple[int, str]]:
         """Give how far the test says the ledger is."""
         self.polls += 1
         self.polled.put_nowait(None)
         if self.error is not None:
             raise self.error
-        return {PARTITION: self.next_offset}
+        return {PARTITION: (self.next_offset, TOPIC_ID)}
+
+
+class TopicAway(TheTopic):
+    """Nobody can compare it with the ledger, so that balances alone ask where the ledger stands."""
+
+    async def describe_async(self) -> tuple[str, int] | None:
+        """Be away."""
+        raise JournalUnavailable
 
 
 class JournalAtThree(RecordingJournal):
@@ -214,7 +224,7 @@ async def test_too_many_readers_are_sent_away(balances: Balances, ledger: Script
 async def test_a_read_waits_for_what_was_acknowledged(serve: Serve, ledger: ScriptedLedger) -> None:
     """POST, 200, GET: the balance is answered once the ledger has the payment, and not before."""
     ledger.balance = None
-    client = await serve(journal=JournalAtThree(), ledger=ledger, read_wait_seconds=30)
+    client = await serve(JournalAtThree(), ledger, TopicAway(), read_wait_seconds=30)
     await client.post(WEBHOOK, data=GOOD, headers=JSON)
     read = asyncio.create_task(client.get(PATH))
     await ledger.polled.get()
@@ -232,7 +242,7 @@ async def test_past_the_limit_a_read_is_stale(
 ) -> None:
     """What is applied is answered then, and the answer says that something is missing in it."""
     ledger.next_offset = 2
-    client = await serve(journal=JournalAtThree(), ledger=ledger, read_wait_seconds=seconds)
+    client = await serve(JournalAtThree(), ledger, TopicAway(), read_wait_seconds=seconds)
     await client.post(WEBHOOK, data=GOOD, headers=JSON)
     async with client.get(PATH) as answer:
         assert answer.status == 200
@@ -247,7 +257,7 @@ async def test_past_the_limit_a_read_is_stale(
 
 async def test_all_who_wait_share_one_poll(serve: Serve, ledger: ScriptedLedger) -> None:
     """However many wait, the ledger is asked once for all how far it is; and only while they do."""
-    client = await serve(journal=JournalAtThree(), ledger=ledger, read_wait_seconds=30)
+    client = await serve(JournalAtThree(), ledger, TopicAway(), read_wait_seconds=30)
     await client.post(WEBHOOK, data=GOOD, headers=JSON)
     reads = [asyncio.create_task(client.get(PATH)) for _ in range(50)]
     for _ in range(3):
@@ -263,7 +273,7 @@ async def test_all_who_wait_share_one_poll(serve: Serve, ledger: ScriptedLedger)
 
 async def test_a_database_lost_while_waiting_is_a_503(serve: Serve, ledger: ScriptedLedger) -> None:
     """Who waits for the ledger when it goes away is told so at once, not at the end of the wait."""
-    client = await serve(journal=JournalAtThree(), ledger=ledger, read_wait_seconds=30)
+    client = await serve(JournalAtThree(), ledger, TopicAway(), read_wait_seconds=30)
     await client.post(WEBHOOK, data=GOOD, headers=JSON)
     read = asyncio.create_task(client.get(PATH))
     await ledger.polled.get()

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 from support.payments import body
 from support.services import Services
+from support.system import POLL_SECONDS, wait_until
 from support.webhooks import (
     JSON,
     PROBLEM,
@@ -92,11 +93,13 @@ async def metrics(client: ClientSession) -> str:
 async def until(ask: Callable[[ClientSession], Any], client: ClientSession, wanted: Any) -> None:
     """Ask until the answer is the wanted one."""
     async with asyncio.timeout(SECONDS_MAX):
-        while await ask(client) != wanted:
-            pass
+        while True:
+            if await ask(client) == wanted:
+                return
+            await asyncio.sleep(POLL_SECONDS)
 
 
-def without(*missing: str) -> tuple[int, Any]:
+def unready(*missing: str) -> tuple[int, Any]:
     """What /readyz answers when something is missing."""
     return 503, {"status": "unavailable", "missing": list(missing)}
 
@@ -106,16 +109,21 @@ def delete(settings: Settings) -> None:
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
     admin.delete_topics([settings.topic])[settings.topic].result(30)
     there = Topic(settings)
-    while there.describe() is not None:
-        pass
+    wait_until(lambda: there.describe() is None, "the topic is gone")
 
 
 def records(settings: Settings) -> int:
     """How many records the topic has, once a topic that is new has its leaders."""
-    while True:
+    there, found = Topic(settings), list[int]()
+
+    def has_leaders() -> bool:
         with suppress(JournalUnavailable):
-            held = Topic(settings).ranges(range(settings.topic_partitions))
-            return sum(one.end for one in held.values())
+            held = there.ranges(range(settings.topic_partitions))
+            found.append(sum(one.end for one in held.values()))
+        return bool(found)
+
+    wait_until(has_leaders, "every partition has its leader")
+    return found[0]
 
 
 def execute(settings: Settings, statement: str, *values: object) -> None:
@@ -139,7 +147,7 @@ async def test_a_topic_made_anew_takes_nothing_until_it_is_the_ledgers(
         for _ in range(20):
             assert await post(client) == REFUSED
         assert await asyncio.to_thread(records, adopted) == written
-        await until(ready, client, without(NOT_THE_LEDGERS))
+        await until(ready, client, unready(NOT_THE_LEDGERS))
         _, problem = await post(client, **PROBLEM)
         assert problem["type"] == "urn:ostatok:problem:mismatch"
         assert problem["detail"] == MISMATCH.detail
@@ -168,9 +176,9 @@ async def test_a_topic_that_is_gone_takes_nothing_when_it_comes_back(
     assert await post(client) == TAKEN
     await asyncio.to_thread(delete, adopted)
     await until(post, client, REFUSED)
-    await until(ready, client, without("topic"))
+    await until(ready, client, unready("topic"))
     await asyncio.to_thread(Topic(adopted).ensure)
-    await until(ready, client, without(NOT_THE_LEDGERS))
+    await until(ready, client, unready(NOT_THE_LEDGERS))
     assert await post(client) == REFUSED
     assert await asyncio.to_thread(records, adopted) == 0
 
@@ -190,7 +198,7 @@ async def test_a_start_on_another_topic_takes_not_one_webhook(
     with capture_logs() as events:
         client = await served(serve, adopted)
         assert await post(client) == REFUSED
-        assert await ready(client) == without(NOT_THE_LEDGERS)
+        assert await ready(client) == unready(NOT_THE_LEDGERS)
     assert [said in one["reason"] for one in events if one["event"] == "journal_mismatch"] == [True]
     assert await asyncio.to_thread(records, adopted) == 0
 
@@ -200,14 +208,14 @@ async def test_without_a_ledger_webhooks_are_taken(serve: Serve, settings: Setti
     nobody = SecretStr(f"postgresql://127.0.0.1:{free_port()}/ostatok")
     client = await served(serve, settings, database_url=nobody, database_timeout_seconds=0.5)
     assert await post(client) == TAKEN
-    assert await ready(client) == without("database")
+    assert await ready(client) == unready("database")
 
 
 async def test_before_migrate_webhooks_are_taken(serve: Serve, settings: Settings) -> None:
     """A ledger that knows no topic of the name says so in /readyz and nowhere else."""
     client = await served(serve, settings)
     assert await post(client) == TAKEN
-    assert await ready(client) == without("database")
+    assert await ready(client) == unready("database")
 
 
 @pytest.mark.parametrize("made_anew", [False, True])
@@ -225,7 +233,33 @@ async def test_a_ledger_that_goes_away_changes_no_finding(
         async with asyncio.timeout(SECONDS_MAX):
             while not any(one["event"] == "journal_unchecked" for one in events):
                 assert await post(client) == before
+                await asyncio.sleep(POLL_SECONDS)
         assert await post(client) == before
+
+
+async def test_without_the_ledger_a_topic_made_anew_is_found(
+    serve: Serve, adopted: Settings
+) -> None:
+    """The process knows which topic it was; a ledger that is away changes nothing in that."""
+    client = await served(serve, adopted)
+    assert await post(client) == TAKEN
+    execute(adopted, "ALTER SCHEMA ostatok RENAME TO away")
+    await asyncio.to_thread(delete, adopted)
+    await asyncio.to_thread(Topic(adopted).ensure)
+    await until(post, client, REFUSED)
+
+
+async def test_a_topic_that_lost_its_tail_takes_nothing(serve: Serve, adopted: Settings) -> None:
+    """New records would fill the hole below the ledger's offset, where nobody will read them."""
+    with capture_logs() as events:
+        client = await served(serve, adopted)
+        execute(adopted, "UPDATE applied_offset SET next_offset = 5 WHERE partition = 3")
+        await until(post, client, REFUSED)
+        execute(adopted, "UPDATE applied_offset SET next_offset = 0 WHERE partition = 3")
+        await until(post, client, TAKEN)
+    (reason,) = [one["reason"] for one in events if one["event"] == "journal_mismatch"]
+    assert reason.startswith("Partition 3 ")
+    assert "holds offsets 0 to 0; the ledger would go on at 5" in reason
 
 
 async def test_a_webhook_in_hand_gets_no_200_after_the_finding(
@@ -238,7 +272,7 @@ async def test_a_webhook_in_hand_gets_no_200_after_the_finding(
     in_hand = asyncio.create_task(post(client))
     await asyncio.wait_for(journal.published.wait(), SECONDS_MAX)
     execute(adopted, "UPDATE applied_offset SET topic_id = 'another'")
-    await until(ready, client, without(NOT_THE_LEDGERS))
+    await until(ready, client, unready(NOT_THE_LEDGERS))
     journal.may_answer.set()
     assert await in_hand == REFUSED
 
@@ -248,7 +282,7 @@ class BrokenTopic(TheTopic):
 
     broken = True
 
-    async def described(self) -> tuple[str, int] | None:
+    async def describe_async(self) -> tuple[str, int] | None:
         """Break, then be another topic."""
         if self.broken:
             self.broken = False
@@ -259,6 +293,6 @@ class BrokenTopic(TheTopic):
 async def test_a_bug_does_not_end_the_looking(serve: Serve) -> None:
     """What nobody thought of is logged, and the next look comes all the same."""
     with capture_logs() as events:
-        client = await serve(ledger=EmptyLedger(), described=BrokenTopic())
+        client = await serve(ledger=EmptyLedger(), view=BrokenTopic())
         await until(post, client, REFUSED)
     assert [one["event"] for one in events][:2] == ["journal_look_failed", "journal_mismatch"]

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from aiohttp import ClientSession
 
+from ostatok.topic import Range
 from ostatok_db.reading import Standing
 from ostatok_http.ports import Position, RecordHeaders
 from support.payments import PARTITIONS, README_PAYMENT, TOPIC_ID
@@ -73,9 +74,13 @@ class RecordingJournal:
 class TheTopic:
     """The topic that the ledger was built from."""
 
-    async def described(self) -> tuple[str, int] | None:
+    async def describe_async(self) -> tuple[str, int] | None:
         """Be that one."""
         return TOPIC_ID, PARTITIONS
+
+    async def ranges_async(self, partitions: Iterable[int]) -> dict[int, Range]:
+        """Hold all that any ledger is built from."""
+        return dict.fromkeys(partitions, Range(0, 1_000_000))
 
 
 class EmptyLedger:
@@ -98,10 +103,6 @@ class EmptyLedger:
     async def offsets(self) -> dict[int, tuple[int, str]]:
         """Be far ahead."""
         return dict.fromkeys(range(PARTITIONS), (1_000_000, TOPIC_ID))
-
-    async def next_offsets(self) -> dict[int, int]:
-        """Be far ahead."""
-        return dict.fromkeys(range(PARTITIONS), 1_000_000)
 
     async def check(self) -> None:
         """Be well."""
