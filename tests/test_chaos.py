@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import pytest
 from chaos.faults import FAULTS
-from chaos.report import Report
-from chaos.run import Plan, run, show
+from chaos.report import Report, show
+from chaos.run import Plan, run
 from chaos.sabotages import NAMES
 
-SHORT: dict[str, Any] = {"once": True, "workers": 2}
+EACH_ONCE: dict[str, Any] = {"once": True}
 OPTIONAL = {"disk-full", "file-size-limit"}
 """What needs more rights than every user has on every machine."""
 
@@ -26,7 +26,7 @@ def played(plan: Plan) -> Report:
 def test_nothing_is_lost_or_counted_twice_under_any_fault() -> None:
     """Every kind of fault once under load: every invariant holds, and all heals by itself."""
     plan = Plan(
-        seed=4, seconds=120, webhooks=6_000, fault_seconds_max=3, session_seconds=3, **SHORT
+        seed=4, seconds=120, webhooks=6_000, fault_seconds_max=3, session_seconds=3, **EACH_ONCE
     )
     report = played(plan)
     assert report.ok
@@ -51,7 +51,7 @@ SABOTAGES = {
     # Frozen for longer than its session lasts: another worker has its partitions, and goes on.
     "no-fence": Sabotage(["freeze-past-the-fence"], "stored offsets never went back", 6, 2),
     # Frozen for less: another partition's worker waits for its row.
-    "one-statement": Sabotage(["freeze-in-transaction"] * 8, ONE_OUTCOME, 1, 6),
+    "one-statement": Sabotage(["freeze-a-moment-in-transaction"] * 8, ONE_OUTCOME, 1, 6),
     "early-200": Sabotage(["kill-http-before-ack"], ACKNOWLEDGED),
 }
 
@@ -77,7 +77,7 @@ def test_a_broken_promise_is_found(name: str) -> None:
         lag_seconds_max=5,
         recovery_seconds_max=5,
         sabotage=name,
-        **SHORT,
+        **EACH_ONCE,
     )
     report = played(plan)
     assert not report.ok

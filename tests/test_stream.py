@@ -1,10 +1,8 @@
 """The worker on records that no receiver of ours wrote, and on topics that are not its own."""
 
 import json
-import os
 import random
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,17 +10,14 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from support.payments import PARTITIONS, body, document
+from support.foreign import HOME, INN, produce, produce_nameless, strange_records
+from support.payments import body, document
 from support.services import Services, dump
 from support.system import READY_SECONDS_MAX, System, kill, wait_until
 
-from ostatok.journal import PARTITIONER, partition_of
+from ostatok.journal import PARTITIONER
 from ostatok.local.ports import free_port
-from ostatok.settings import Settings
 from ostatok.topic import Topic
-
-INN = "7707083893"
-HOME = partition_of(INN, PARTITIONS)
 
 
 @pytest.fixture
@@ -30,20 +25,6 @@ def empty(services: Services, tmp_path: Path) -> Iterator[System]:
     """A migrated system of which nothing runs yet."""
     with System(services.new_settings(), tmp_path) as made:
         yield made
-
-
-def produce(settings: Settings, records: list[dict[str, Any]]) -> None:
-    """Write records by hand, as anybody with a Kafka client could."""
-    producer = Producer(
-        {
-            "bootstrap.servers": settings.kafka_bootstrap_servers,
-            "partitioner": PARTITIONER,
-            "message.max.bytes": 2_000_000,
-        }
-    )
-    for one in records:
-        producer.produce(settings.topic, **one)
-    assert producer.flush(30) == 0
 
 
 def outcomes(system: System) -> dict[str, int]:
@@ -69,24 +50,14 @@ def wait_applied(system: System, records: int) -> None:
 def test_strange_records_become_dead_letters(empty: System) -> None:
     """Null, rubbish, a wrong key, a wrong partition, 1 MiB: kept, and the stream goes on."""
     good = body(payer_inn=INN)
-    huge = json.dumps(document(payer_inn=INN, extra="x" * 1_000_000)).encode()
-    strange: list[dict[str, Any]] = [
-        {"key": INN, "value": None},
-        {"key": INN, "value": b"{"},
-        {"key": INN, "value": b"\xff\xfe\x00"},
-        {"key": INN, "value": b"[" * 10_000},
-        {"key": "1234567890", "value": body(payer_inn=INN)},
-        {"value": body(payer_inn=INN), "partition": HOME},
-        {"key": INN, "value": body(payer_inn=INN), "partition": (HOME + 1) % PARTITIONS},
-        {"key": INN, "value": huge},
-        {"key": b"\xff\x00", "value": b"\x00", "headers": [("a", None), ("", b"\xff\x00")]},
-        {"key": INN, "value": body(payer_inn=INN), "headers": [("ostatok-format", b"9")]},
-    ]
+    strange = strange_records()
     produce(empty.settings, [*strange, {"key": INN, "value": good}, {"key": INN, "value": good}])
     worker = empty.start_stream()
     wait_applied(empty, len(strange) + 2)
     assert outcomes(empty) == {"dead": len(strange), "applied": 1, "duplicate": 1}
-    assert empty.sql("SELECT max(length(value)) FROM dead_letter") == [(len(huge),)]
+    assert empty.sql("SELECT max(length(value)) FROM dead_letter") == [
+        (max(len(one["value"] or b"") for one in strange),)
+    ]
     assert worker.poll() is None
 
 
@@ -210,37 +181,16 @@ def test_a_transactional_producer_leaves_lawful_gaps(empty: System) -> None:
     assert outcomes(empty)["applied"] == 4
 
 
-NAME_NOT_UTF8 = """
-import asyncio, sys
-from aiokafka import AIOKafkaProducer
-
-class Name(str):
-    def encode(self, *_):
-        return bytes([255, 254])
-
-async def main(servers, topic, partition):
-    async with AIOKafkaProducer(bootstrap_servers=servers) as producer:
-        headers = [(Name("x"), b"1")]
-        await producer.send_and_wait(topic, b"{}", partition=int(partition), headers=headers)
-
-asyncio.run(main(*sys.argv[1:]))
-"""
-
-
 def test_a_header_that_is_no_utf8_does_not_stop_the_stream(empty: System) -> None:
     """Aiokafka can't decode the fetch: it is read another way, and the record is dead."""
-    arguments = (empty.settings.kafka_bootstrap_servers, empty.settings.topic, str(HOME))
-    # Only aiokafka's pure Python can be made to write such a thing.
-    environment = {**os.environ, "AIOKAFKA_NO_EXTENSIONS": "1"}
-    write = [sys.executable, "-c", NAME_NOT_UTF8, *arguments]
     good = [{"key": INN, "value": body(payer_inn=INN)}]
     produce(empty.settings, good * 3)
-    subprocess.run(write, env=environment, check=True)
+    produce_nameless(empty.settings, HOME)
     produce(empty.settings, good * 3)
     worker = empty.start_stream()
     wait_applied(empty, 7)
     for _ in range(3):
-        subprocess.run(write, env=environment, check=True)
+        produce_nameless(empty.settings, HOME)
         produce(empty.settings, [{"key": INN, "value": body(payer_inn=INN)}])
     wait_applied(empty, 13)
     assert outcomes(empty) == {"applied": 4, "duplicate": 5, "dead": 4}

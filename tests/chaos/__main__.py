@@ -10,8 +10,8 @@ import uvloop
 
 from chaos.book import Book
 from chaos.faults import FAULTS, HIDDEN_FAULTS
-from chaos.report import Report
-from chaos.run import Plan, run, show
+from chaos.report import Report, show
+from chaos.run import Plan, run
 from chaos.sabotages import NAMES
 
 
@@ -20,14 +20,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     known = [*FAULTS, *HIDDEN_FAULTS]
     parser.add_argument("--seed", type=int, help="repeats an earlier schedule")
-    parser.add_argument("--minutes", type=float, default=10, help="how long faults are injected")
-    parser.add_argument("--webhooks", type=int, default=20_000, help="how many are posted")
+    parser.add_argument("--minutes", type=float, default=20, help="how long faults are injected")
+    parser.add_argument(
+        "--webhooks",
+        type=int,
+        default=20_000,
+        help="how many at the least; their rate is this over --minutes",
+    )
     parser.add_argument("--faults", default=",".join(FAULTS), help=f"of: {', '.join(known)}")
-    parser.add_argument("--longest", type=float, default=600, help="seconds of the longest fault")
-    parser.add_argument("--session", type=float, default=15, help="seconds of a worker's session")
-    parser.add_argument("--workers", type=int, default=1, help="stream workers at the start")
+    parser.add_argument(
+        "--fault-seconds-max", type=float, default=180, help="how long the longest fault lasts"
+    )
+    parser.add_argument("--session-seconds", type=float, default=15, help="a worker's session")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="stream workers before and after each fault"
+    )
     parser.add_argument("--sabotage", default="", choices=["", *NAMES], help="must end red")
-    parser.add_argument("--keep", action="store_true", help="leave data and logs behind")
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="leave data and logs behind; <folder>/disk may have to be unmounted first",
+    )
     given = parser.parse_args()
     faults = [name for name in given.faults.split(",") if name]
     if unknown := sorted(set(faults) - set(known)):
@@ -37,8 +50,8 @@ def main() -> int:
         seconds=given.minutes * 60,
         webhooks=given.webhooks,
         faults=faults,
-        fault_seconds_max=given.longest,
-        session_seconds=given.session,
+        fault_seconds_max=given.fault_seconds_max,
+        session_seconds=given.session_seconds,
         sabotage=given.sabotage,
         workers=given.workers,
         keep=given.keep,

@@ -13,12 +13,13 @@ from typing import Self
 
 import aiohttp
 
-from chaos.book import BROKEN, HANGUP, TIMEOUT, Book
+from chaos.book import BROKEN, HANGUP, TIMEOUT, Attempt, Book
 from ostatok.journal import partition_of
 from ostatok.local.bodies import bad_body, organization_inn, person_inn
 
 CLIENTS = 24
-ANSWER_SECONDS_MAX = 6.0
+ANSWER_SECONDS_MAX = 10.0
+"""Three times what the receiver may take, for a machine that is busy."""
 HANGUP_SECONDS = 0.004
 REPEAT_SECONDS = 0.3
 CATCH_UP = 2
@@ -26,6 +27,7 @@ CATCH_UP = 2
 RECENT = 400
 WEBHOOK = "/api/webhook/bank/"
 JSON = {"Content-Type": "application/json"}
+PROBLEM = "application/problem+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,28 +153,37 @@ class Bank:
                 return False
             await asyncio.sleep(REPEAT_SECONDS)
 
-    async def post(self, webhook: Webhook, seconds: float = ANSWER_SECONDS_MAX) -> int | None:
+    async def post(
+        self, webhook: Webhook, seconds: float = ANSWER_SECONDS_MAX, accept: str = "*/*"
+    ) -> int | None:
         """Post once, write down what came back, and give the status."""
-        self.book.webhooks += 1
         status = position = None
-        why = ""
+        why, fault = "", self.book.fault
         timeout = aiohttp.ClientTimeout(total=seconds)
         try:
             async with self._session.post(
-                WEBHOOK, data=webhook.body, headers=JSON, timeout=timeout
+                WEBHOOK, data=webhook.body, headers={**JSON, "Accept": accept}, timeout=timeout
             ) as answer:
                 status = answer.status
                 position = answer.headers.get("Ostatok-Position")
+                if answer.content_type == PROBLEM:
+                    problem = json.loads(await answer.read())
+                    self.book.problems[problem["type"].rpartition(":")[2]] += 1
         except TimeoutError:
             why = HANGUP if seconds == HANGUP_SECONDS else TIMEOUT
         except (aiohttp.ClientError, OSError):
             why = BROKEN
-        self.book.note(webhook.operation_id, webhook.inn, webhook.amount, status, position, why)
+        if why == TIMEOUT and fault == self.book.fault:
+            self.book.unanswered[fault] += 1
+        paid, bad = (webhook.inn, webhook.amount), webhook.bad
+        attempt = Attempt(self.book.seconds(), *paid, bad, status, position, why)
+        self.book.note(webhook.operation_id, attempt)
         return status
 
     async def flood(self, many: int) -> None:
-        """Post so many at the same time, once each."""
-        await asyncio.gather(*(self.post(self.fresh(self._hot)) for _ in range(many)))
+        """Post so many at the same time, once each, and ask for problems by their names."""
+        posted = (self.post(self.fresh(self._hot), accept=PROBLEM) for _ in range(many))
+        await asyncio.gather(*posted)
 
     async def balance(self, inn: str) -> Decimal | None:
         """Read a balance; None when there was none to read."""
@@ -180,7 +191,6 @@ class Bank:
         try:
             path = f"/api/organizations/{inn}/balance/"
             async with self._session.get(path, timeout=timeout) as answer:
-                self.book.statuses[answer.status] += 1
                 self.book.answers[f"GET {answer.status}"] += 1
                 if answer.status != 200:
                     return None

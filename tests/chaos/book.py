@@ -11,11 +11,12 @@ HANGUP, TIMEOUT, BROKEN = "hung up", "time-out", "connection broken"
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One POST of an operation: what was said, and what came back."""
+    """One POST of an operation: what was said, and what came back. ``bad`` must be refused."""
 
     at: float
     inn: str
     amount: Decimal
+    bad: bool
     status: int | None
     position: str | None
     why: str = ""
@@ -23,7 +24,8 @@ class Attempt:
     def __str__(self) -> str:
         answer = self.why if self.status is None else str(self.status)
         receipt = f" {self.position}" if self.position else ""
-        return f"{self.at:9.3f} s  {self.inn} {self.amount}: {answer}{receipt}"
+        bad = " (bad)" if self.bad else ""
+        return f"{self.at:9.3f} s  {self.inn} {self.amount}{bad}: {answer}{receipt}"
 
 
 @dataclass(slots=True)
@@ -33,26 +35,28 @@ class Book:
     started_at: float = field(default_factory=time.monotonic)
     attempts: dict[str, list[Attempt]] = field(default_factory=dict)
     answers: Counter[str] = field(default_factory=Counter)
-    statuses: Counter[int] = field(default_factory=Counter)
-    webhooks: int = 0
+    """How often each answer was given: ``POST 200``, or why there was none."""
+    problems: Counter[str] = field(default_factory=Counter)
+    """Refusals by their names, of those who asked for one (RFC 9457)."""
     balances_gone_back: list[str] = field(default_factory=list)
+    fault: str = ""
+    """What goes wrong now, or did last."""
+    unanswered: Counter[str] = field(default_factory=Counter)
+    """Time-outs by the fault that they began and ended under."""
 
-    def note(
-        self,
-        operation_id: str,
-        inn: str,
-        amount: Decimal,
-        status: int | None,
-        position: str | None = None,
-        why: str = "",
-    ) -> None:
+    @property
+    def webhooks(self) -> int:
+        """How many were posted."""
+        return sum(map(len, self.attempts.values()))
+
+    def note(self, operation_id: str, attempt: Attempt) -> None:
         """Write down what came back of one POST."""
-        at = time.monotonic() - self.started_at
-        attempt = Attempt(at, inn, amount, status, position, why)
         self.attempts.setdefault(operation_id, []).append(attempt)
-        self.answers[why if status is None else f"POST {status}"] += 1
-        if status is not None:
-            self.statuses[status] += 1
+        self.answers[attempt.why if attempt.status is None else f"POST {attempt.status}"] += 1
+
+    def seconds(self) -> float:
+        """How long the run has lasted."""
+        return time.monotonic() - self.started_at
 
     def acknowledged(self) -> set[str]:
         """Operations that got a 200 at least once."""
@@ -61,10 +65,11 @@ class Book:
     def may_be_there(self) -> dict[str, set[tuple[str, Decimal]]]:
         """Operation → what was sent of it and not refused: (INN, amount)."""
         return {
-            one: {(a.inn, a.amount) for a in tried if not _is_refused(a.status)}
+            one: {(a.inn, a.amount) for a in tried if not is_refused(a.status)}
             for one, tried in self.attempts.items()
         }
 
 
-def _is_refused(status: int | None) -> bool:
+def is_refused(status: int | None) -> bool:
+    """Whether it is a 4xx."""
     return status is not None and 400 <= status < 500

@@ -10,7 +10,7 @@ DISK_BYTES = 8 * 1024**3
 BLOCK_BYTES = 4_096
 
 
-class SmallDisk:
+class FillableDisk:
     """An ext4 image mounted at a folder; the plain folder when that is not allowed here."""
 
     def __init__(self, folder: Path) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
+from support.foreign import NAMELESS
 from support.payments import PARTITIONS
 
 from chaos.book import Book
-from chaos.poison import NAMELESS
 from chaos.stage import Stage
 from ostatok import journal
 from ostatok.journal import Entry, Record
@@ -24,7 +24,8 @@ _OUTCOMES = """
     SELECT partition, "offset", 'applied' FROM payment UNION ALL
     SELECT partition, "offset", outcome FROM duplicate UNION ALL
     SELECT partition, "offset", 'dead' FROM dead_letter"""
-READ_SECONDS_MAX = 60.0
+SILENCE_SECONDS_MAX = 60.0
+"""How long the topic may give nothing while it is read."""
 POLL_SECONDS = 0.5
 """``consume`` waits so long for as many as it was asked for, also when there are no more."""
 
@@ -43,7 +44,7 @@ class Evidence:
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         """Look into the ledger."""
-        return self.stage.sql(statement)
+        return self.stage.view.sql(statement)
 
     def story(self, operation_id: str) -> Iterator[str]:
         """All that is known of an operation."""
@@ -59,7 +60,7 @@ class Evidence:
                 f"{paid.inn} {paid.amount}: {found}"
             )
         for table in ("payment", "balance_log", "duplicate"):
-            rows = self.stage.sql(
+            rows = self.stage.view.sql(
                 f"SELECT t::text FROM {table} t WHERE operation_id = %s::uuid", operation_id
             )
             for (row,) in rows:
@@ -68,12 +69,12 @@ class Evidence:
 
 def collect(stage: Stage, book: Book) -> Evidence:
     """Read the whole topic and the outcomes. Blocks."""
-    ends = stage.ends()
+    ends = stage.view.ends()
     records = {(one.partition, one.offset): one for one in _read_topic(stage.direct, ends)}
     in_order = [records[place] for place in sorted(records)]
     entries, _ = journal.read(in_order, PARTITIONS)
     outcomes: dict[Position, list[Outcome]] = defaultdict(list)
-    for partition, offset, outcome in stage.sql(_OUTCOMES):
+    for partition, offset, outcome in stage.view.sql(_OUTCOMES):
         outcomes[partition, offset].append(Outcome(outcome))
     by_place = {(entry.partition, entry.offset): entry for entry in entries}
     evidence = Evidence(stage, book, ends, records, by_place, outcomes)
@@ -95,12 +96,12 @@ def _read_topic(settings: Settings, ends: dict[int, int]) -> Iterator[Record]:
     )
     open_partitions = {partition for partition, end in ends.items() if end}
     consumer.assign([TopicPartition(settings.topic, one, 0) for one in open_partitions])
-    give_up_at = time.monotonic() + READ_SECONDS_MAX
+    give_up_at = time.monotonic() + SILENCE_SECONDS_MAX
     try:
         while open_partitions:
             assert time.monotonic() < give_up_at, "the topic could not be read to its end"
             for message in consumer.consume(5_000, POLL_SECONDS):
-                give_up_at = time.monotonic() + READ_SECONDS_MAX
+                give_up_at = time.monotonic() + SILENCE_SECONDS_MAX
                 partition = message.partition()
                 if (error := message.error()) is not None:
                     assert error.code() == KafkaError._PARTITION_EOF, error

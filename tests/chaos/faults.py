@@ -1,30 +1,35 @@
 """Every fault by its name: how it is done, how long it lasts, how it is undone."""
 
 import asyncio
-import os
-import signal
 import subprocess
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
-from support.signals import send, with_children
+from support import foreign
+from support.payments import PARTITIONS
+from support.signals import with_children
 
-from chaos import poison
 from chaos.bank import Bank
-from chaos.stage import REQUESTS_MAX, Stage, until
-from chaos.worker import (
+from chaos.limits import limit_files
+from chaos.points import (
     AFTER_COMMIT,
     BEFORE_SQL,
     BETWEEN,
     COMMITTING,
     FENCE_PASSED,
     IN_TRANSACTION,
+    taken_by,
 )
+from chaos.stage import REQUESTS_MAX, WORKERS_MAX, Stage, until
+from ostatok.local.parts import gone
 
 ARMED_SECONDS_MAX = 15.0
+REBALANCE_SECONDS_MAX = 30.0
+REBALANCES = b"because it is rebalancing"
+"""aiokafka says so when a heartbeat was answered like that."""
+ZOMBIE_SECONDS = 3.0
+"""By how much longer than its session a frozen worker sleeps."""
 FILE_BYTES_MAX = 1024 * 1024
 
 
@@ -59,19 +64,36 @@ class Fault:
     seconds: float = 0
 
 
+def _some(pids: list[int], what: str) -> list[int]:
+    if not pids:
+        raise NotDone(f"no process of {what} was running")
+    return pids
+
+
 def _kill(part: str) -> Step:
     async def apply(scene: Scene) -> None:
-        scene.stage.kill(part, scene.pick)
+        scene.stage.kill(_some(scene.stage.family(part, scene.pick), part))
 
     return apply
 
 
 def _freeze(part: str) -> Step:
     async def apply(scene: Scene) -> None:
-        scene.stage.freeze(scene.stage.family(part, scene.pick))
+        scene.stage.freeze(_some(scene.stage.family(part, scene.pick), part))
         await asyncio.sleep(scene.seconds)
 
     return apply
+
+
+def _zombie(apply: Step) -> Step:
+    """Freeze a worker for longer than its session, with another there to take its partitions."""
+
+    async def apply_longer(scene: Scene) -> None:
+        await scene.stage.set_workers(max(2, scene.stage.workers))
+        scene.seconds = max(scene.seconds, scene.stage.session_seconds + ZOMBIE_SECONDS)
+        await apply(scene)
+
+    return apply_longer
 
 
 def _point(point: str, action: str) -> Step:
@@ -92,25 +114,48 @@ async def _reached(scene: Scene, point: str, action: str, order: str = "") -> No
     written.write_text(order, encoding="ascii")
     written.rename(armed)
     try:
-        await until(lambda: not armed.exists(), ARMED_SECONDS_MAX)
+        await until(lambda: taken_by(armed), ARMED_SECONDS_MAX)
     except TimeoutError:
         raise NotDone("no worker came to the point") from None
+    ended = int(order.split(maxsplit=1)[0]) if order else taken_by(armed)
+    if action != "freeze" and ended:
+        scene.stage.ordered.add(ended)
 
 
-def _down(part: str, *, rebalance: bool = False) -> Step:
+def _down(part: str) -> Step:
     async def apply(scene: Scene) -> None:
-        if rebalance:
-            await scene.stage.set_workers(2)
-            scene.stage.kill("stream", scene.pick)
+        _some(scene.stage.pids(part), part)
         await scene.stage.hold(part)
         await asyncio.sleep(scene.seconds)
 
     return apply
 
 
+async def _broker_down_in_a_rebalance(scene: Scene) -> None:
+    """A worker more makes the group rebalance; the broker dies as soon as another is told so."""
+    stage = scene.stage
+    await stage.set_workers(WORKERS_MAX - 1)
+    before = _rebalances(stage)
+    stage.start_worker()
+    try:
+        await until(lambda: _rebalances(stage) > before, REBALANCE_SECONDS_MAX)
+    except TimeoutError:
+        raise NotDone("no worker was told that the group rebalances") from None
+    await _down("kafka")(scene)
+
+
+def _rebalances(stage: Stage) -> int:
+    """How often a worker was told by a heartbeat; of logs that were rotated, since then."""
+    return sum(path.read_bytes().count(REBALANCES) for path in stage.log.glob("stream-*.log"))
+
+
 async def _broker_five_times(scene: Scene) -> None:
     for _ in range(5):
-        scene.stage.kill("kafka", scene.pick)
+        try:
+            await until(lambda: scene.stage.pids("kafka"), ARMED_SECONDS_MAX)
+        except TimeoutError:
+            raise NotDone("the broker was not started again") from None
+        scene.stage.kill(scene.stage.pids("kafka"))
         # Somewhere between its first steps and its being well.
         await asyncio.sleep(scene.pick.uniform(1, 5))
 
@@ -121,8 +166,10 @@ async def _postgres_quits(scene: Scene) -> None:
     The worker sends the signal itself, a moment after its COMMIT is on the way: sometimes the
     server has not seen it, sometimes it is in the middle, sometimes only the answer is lost.
     """
-    (postmaster,) = scene.stage.pids("postgres")
+    (postmaster,) = _some(scene.stage.pids("postgres"), "postgres")
     await _reached(scene, COMMITTING, "quit", f"{postmaster} {scene.pick.uniform(0, 0.01)}")
+    if not await gone(postmaster, ARMED_SECONDS_MAX):
+        raise NotDone("the server did not quit")
 
 
 async def _workers_come_and_go(scene: Scene) -> None:
@@ -145,15 +192,18 @@ def _wire(proxy: str, what: str) -> Step:
 
 
 async def _fill_the_queue(scene: Scene) -> None:
-    scene.stage.freeze(scene.stage.pids("kafka"))
+    full = scene.bank.book.problems["full"]
+    scene.stage.freeze(_some(scene.stage.pids("kafka"), "kafka"))
     await scene.bank.flood(6 * REQUESTS_MAX)
+    if scene.bank.book.problems["full"] == full:
+        raise NotDone("no webhook was refused because the queue is full")
 
 
 async def _kill_http_before_the_ack(scene: Scene) -> None:
     """Whatever was answered 200 by then must be there: the broker has seen nothing of the rest."""
-    scene.stage.freeze(scene.stage.pids("kafka"))
+    scene.stage.freeze(_some(scene.stage.pids("kafka"), "kafka"))
     await scene.bank.flood(REQUESTS_MAX // 4)
-    send(scene.stage.pids("http"), signal.SIGKILL)
+    scene.stage.kill(_some(scene.stage.pids("http"), "http"))
 
 
 async def _fill_the_disk(scene: Scene) -> None:
@@ -175,32 +225,24 @@ async def _limit_the_files(scene: Scene) -> None:
     made; and a server that ends over it is started again without the limit.
     """
     limited = [one for own in scene.stage.pids("postgres") for one in with_children(own)]
-    _limit_files(limited, f"{FILE_BYTES_MAX}:unlimited")
+    if not limit_files(limited, f"{FILE_BYTES_MAX}:unlimited"):
+        raise NotDone("the limits of another process can't be changed here")
     await asyncio.sleep(scene.seconds)
     running = [one for own in scene.stage.pids("postgres") for one in with_children(own)]
-    _limit_files(running, "unlimited:unlimited")
-
-
-def _limit_files(pids: list[int], limit: str) -> None:
-    for pid in pids:
-        with suppress(FileNotFoundError):  # A child that has ended meanwhile.
-            # The limits of another user's process are not even root's to change everywhere.
-            owner = Path(f"/proc/{pid}").stat()
-            as_owner = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
-            subprocess.run(
-                ["prlimit", "--pid", str(pid), f"--fsize={limit}"],
-                check=False,
-                capture_output=True,
-                **(as_owner if os.geteuid() == 0 else {}),  # type: ignore[call-overload]
-            )
-    if not limit.startswith("unlimited"):
-        text = Path(f"/proc/{pids[0]}/limits").read_text(encoding="ascii")
-        if limit.partition(":")[0] not in text:
-            raise NotDone("the limits of another process can't be changed here")
+    if running:
+        limit_files(running, "unlimited:unlimited")
 
 
 async def _poison(scene: Scene) -> None:
-    await poison.produce(scene.stage.direct, scene.pick)
+    """One record of each kind that no receiver writes, in an order by chance."""
+    records = foreign.strange_records()
+    scene.pick.shuffle(records)
+    partition, settings = scene.pick.randrange(PARTITIONS), scene.stage.direct
+    try:
+        await asyncio.to_thread(foreign.produce, settings, records)
+        await asyncio.to_thread(foreign.produce_nameless, settings, partition)
+    except (AssertionError, subprocess.SubprocessError) as error:
+        raise NotDone(f"the records could not be written: {error}") from error
 
 
 _ALL = (
@@ -209,16 +251,16 @@ _ALL = (
     Fault("kill-kafka", _kill("kafka")),
     Fault("kill-postgres", _kill("postgres")),
     Fault("freeze-http", _freeze("http"), 30),
-    Fault("freeze-stream", _freeze("stream"), 30),
+    Fault("freeze-stream", _zombie(_freeze("stream")), 30),
     Fault("freeze-kafka", _freeze("kafka"), 30),
     Fault("freeze-postgres", _freeze("postgres"), 30),
     Fault("kill-before-sql", _point(BEFORE_SQL, "kill")),
     Fault("kill-in-transaction", _point(IN_TRANSACTION, "kill")),
     Fault("kill-after-commit", _point(AFTER_COMMIT, "kill")),
-    Fault("freeze-in-transaction", _point(IN_TRANSACTION, "freeze"), 40),
+    Fault("freeze-in-transaction", _zombie(_point(IN_TRANSACTION, "freeze")), 40),
     Fault("term-in-transaction", _point(IN_TRANSACTION, "end")),
     Fault("kafka-five-kills", _broker_five_times),
-    Fault("kafka-down-in-rebalance", _down("kafka", rebalance=True), 180),
+    Fault("kafka-down-in-rebalance", _broker_down_in_a_rebalance, 180),
     Fault("postgres-immediate", _postgres_quits),
     Fault("postgres-down", _down("postgres"), 180),
     Fault("workers-1-3-1", _workers_come_and_go),
@@ -235,10 +277,19 @@ _ALL = (
     Fault("poison", _poison),
 )
 FAULTS = {fault.name: fault for fault in _ALL}
+LEAVE_HTTP_ALONE = frozenset(
+    name
+    for name in FAULTS
+    if name.startswith(("kafka-", "postgres-"))
+    or name.endswith(("-kafka", "-postgres"))
+    or name in {"disk-full", "file-size-limit", "queue-full"}
+)
+"""Only Kafka or Postgres is hurt: every webhook must get its answer in time."""
 
 # Only of use against a sabotage: where the honest worker has nothing to be caught at.
 _FOR_SABOTAGES = (
     Fault("kill-between", _point(BETWEEN, "kill")),
+    Fault("freeze-a-moment-in-transaction", _point(IN_TRANSACTION, "freeze"), 1),
     Fault("freeze-past-the-fence", _point(FENCE_PASSED, "freeze"), 20),
 )
 HIDDEN_FAULTS = {fault.name: fault for fault in _FOR_SABOTAGES}

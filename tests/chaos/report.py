@@ -1,5 +1,6 @@
 """What a run prints at its end."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import median
@@ -62,3 +63,8 @@ class Report:
         yield from (f"  TROUBLE {trouble}" for trouble in self.troubles)
         yield from self.stories
         yield f"{'All held' if self.ok else 'BROKEN'}; seed {self.seed}"
+
+
+def show(report: Report, book: Book) -> None:
+    """Print the tables."""
+    sys.stdout.write("\n".join(report.lines(book)) + "\n")

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -15,32 +14,21 @@ from support.system import environment_of
 from chaos import invariants
 from chaos.bank import Bank, Webhook
 from chaos.book import Book
-from chaos.evidence import collect
-from chaos.faults import FAULTS, HIDDEN_FAULTS, Fault, NotDone, Scene
+from chaos.ends import unexpected
+from chaos.evidence import Evidence, collect
+from chaos.faults import FAULTS, HIDDEN_FAULTS, LEAVE_HTTP_ALONE, Fault, NotDone, Scene
 from chaos.report import Report
 from chaos.stage import Stage
+from chaos.view import SET_BACK, WATCH
 from ostatok.errors import LocalError, OstatokError
 from ostatok.local import processes
 from ostatok.local.ports import free_port
+from ostatok.settings import Settings
 
 QUIET_SECONDS_MAX = 900.0
 """How long the clients may take for the webhooks that are left once all faults are over."""
 LOOK_SECONDS = 0.1
 SAMPLE_SECONDS = 1.0
-
-# What a second reader of the offsets can't be sure to see: every change, however short.
-WATCH = """
-CREATE SCHEMA chaos;
-CREATE TABLE chaos.went_back (partition integer, before bigint, after bigint);
-CREATE FUNCTION chaos.note() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO chaos.went_back VALUES (OLD.partition, OLD.next_offset, NEW.next_offset);
-    RETURN NULL;
-END
-$$;
-CREATE TRIGGER went_back AFTER UPDATE ON ostatok.applied_offset FOR EACH ROW
-    WHEN (NEW.next_offset < OLD.next_offset) EXECUTE FUNCTION chaos.note();
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,28 +39,27 @@ class Plan:
     seconds: float
     webhooks: int
     faults: Sequence[str] = tuple(FAULTS)
-    fault_seconds_max: float = 600
+    fault_seconds_max: float = 180
     lag_seconds_max: float = 60
     recovery_seconds_max: float = 90
     session_seconds: float = 15
     sabotage: str = ""
-    workers: int = 1
+    workers: int = 2
     once: bool = False
     """Each fault once, however long that takes, instead of as many as fit into the time."""
     keep: bool = False
-    say: Callable[[str], None] = lambda text: print(text, flush=True)  # noqa: T201
 
 
 async def run(plan: Plan) -> tuple[Report, Book]:
     """Do it all; the report says whether everything held."""
     stage = Stage(session_seconds=plan.session_seconds, sabotage=plan.sabotage)
-    plan.say(f"Seed {plan.seed}, data and logs in {stage.folder}")
+    say(f"Seed {plan.seed}, data and logs in {stage.folder}")
     report, book = Report(plan.seed), Book()
     try:
         async with stage:
-            await asyncio.to_thread(stage.run, WATCH)
+            await asyncio.to_thread(stage.view.run, WATCH)
             await stage.set_workers(plan.workers)
-            plan.say("Everything runs.")
+            say("Everything runs.")
             book.started_at = time.monotonic()
             await _Run(plan, stage, book, report).play()
     finally:
@@ -95,15 +82,21 @@ class _Run:
     async def play(self) -> None:
         """Inject while the clients post, then heal and check."""
         plan = self._plan
-        given = {"webhooks": plan.webhooks, "seconds": plan.seconds}
-        async with Bank(self._stage.url, self._book, plan.seed + 1, **given) as bank:  # type: ignore[arg-type]
+        async with Bank(
+            self._stage.url,
+            self._book,
+            plan.seed + 1,
+            webhooks=plan.webhooks,
+            seconds=plan.seconds,
+        ) as bank:
             posting = asyncio.create_task(bank.run())
             sampling = asyncio.create_task(self._sample())
             try:
                 await self._inject(bank)
                 bank.finish()
-                self._say("all healed")
                 self._stage.heal()
+                self._say("all healed")
+                await self._wait_applied_since()
                 async with asyncio.timeout(QUIET_SECONDS_MAX):
                     await posting
             except TimeoutError:
@@ -118,7 +111,10 @@ class _Run:
         self._say("reading the topic a second time")
         await self._read_again()
         self._say("checking")
-        await asyncio.to_thread(self._check)
+        evidence = await asyncio.to_thread(self._check)
+        self._say("reading the topic again into the same ledger")
+        await self._read_into_the_same(evidence)
+        self._judge()
 
     async def _inject(self, bank: Bank) -> None:
         give_up_at = time.monotonic() + self._plan.seconds
@@ -128,20 +124,34 @@ class _Run:
             seconds = min(fault.seconds, self._plan.fault_seconds_max)
             scene = Scene(self._stage, bank, self._pick, seconds)
             self._say(fault.name)
+            self._book.fault = fault.name
+            self._stage.diary.begin(fault.name)
+            why_not = ""
             try:
                 await fault.apply(scene)
             except NotDone as why:
-                self._report.not_done[fault.name] = str(why)
-                continue
+                why_not = str(why)
             except LocalError as error:
+                why_not = str(error)
                 self._report.troubles.append(f"{fault.name}: {error}")
             finally:
                 self._stage.heal()
             recovery = await self._recovery(bank, fault)
-            self._report.recoveries.setdefault(fault.name, []).append(recovery)
+            if why_not:
+                self._report.not_done[fault.name] = why_not
+            else:
+                self._report.recoveries.setdefault(fault.name, []).append(recovery)
+            await self._workers_again(fault)
+
+    async def _workers_again(self, fault: Fault) -> None:
+        """Let as many workers run as before the fault."""
+        try:
+            await self._stage.set_workers(self._plan.workers)
+        except LocalError as error:
+            self._report.troubles.append(f"after {fault.name}: {error}")
 
     def _say(self, what: str) -> None:
-        self._plan.say(f"{time.monotonic() - self._book.started_at:8.1f} s  {what}")
+        say(f"{time.monotonic() - self._book.started_at:8.1f} s  {what}")
 
     def _schedule(self) -> Iterator[Fault]:
         """Every fault once in an order by chance, and again."""
@@ -180,20 +190,35 @@ class _Run:
             await asyncio.sleep(SAMPLE_SECONDS)
 
     def _look_beyond(self) -> None:
-        stored = self._stage.offsets()
-        ends = self._stage.ends()  # Asked after the offsets, so they can only have grown.
+        stored = self._stage.view.offsets()
+        ends = self._stage.view.ends()  # Asked after the offsets, so they can only have grown.
         self._report.troubles += [
             f"partition {one} is applied up to {upto}, beyond its end {ends[one]}"
             for one, upto in stored.items()
             if upto > ends[one]
         ]
 
+    async def _wait_applied_since(self) -> None:
+        """See that what the topic holds now is applied in time, while the clients still post."""
+        ends: dict[int, int] = {}
+
+        def behind() -> int:
+            nonlocal ends
+            ends = ends or self._stage.view.ends()
+            stored = self._stage.view.offsets()
+            return sum(max(0, end - stored[one]) for one, end in ends.items())
+
+        await self._wait_none(behind, "of what was there when all was healed")
+
     async def _wait_no_lag(self, schema: str, when: str) -> None:
+        await self._wait_none(lambda: self._lag(schema), when)
+
+    async def _wait_none(self, lag_now: Callable[[], int], when: str) -> None:
         give_up_at = time.monotonic() + self._plan.lag_seconds_max
         lag: object = "unknown"
         while time.monotonic() < give_up_at:
             try:
-                lag = await asyncio.to_thread(self._lag, schema)
+                lag = await asyncio.to_thread(lag_now)
             except (psycopg.Error, OstatokError) as error:
                 lag = f"unknown ({error})"
             if lag == 0:
@@ -204,31 +229,63 @@ class _Run:
         )
 
     def _lag(self, schema: str) -> int:
-        return sum(self._stage.ends().values()) - sum(self._stage.offsets(schema).values())
+        return sum(self._stage.view.ends().values()) - sum(
+            self._stage.view.offsets(schema).values()
+        )
 
     async def _read_again(self) -> None:
         """Read the whole topic into a second schema, with an honest worker."""
         changes = {"database_schema": "again", "stream_group": "again"}
         settings = self._stage.direct.model_copy(update=changes)
         await self._stage.migrate(settings)
-        log = self._stage.log / "again"
-        log.mkdir()
-        given = processes.Given(environment_of(settings), log)
-        await self._stage.add(*processes.stream_parts(given, [free_port()]))
+        await self._honest_worker(settings)
         await self._wait_no_lag("again", "in the second reading")
 
-    def _check(self) -> None:
+    async def _honest_worker(self, settings: Settings) -> None:
+        log = self._stage.log / settings.stream_group
+        log.mkdir()
+        given = processes.Given(environment_of(settings), log)
+        try:
+            await self._stage.add(*processes.stream_parts(given, [free_port()]))
+        except LocalError as error:
+            self._report.troubles.append(f"an honest worker: {error}")
+
+    async def _read_into_the_same(self, evidence: Evidence) -> None:
+        """Set the offsets back and let an honest worker read everything a second time."""
+        view = self._stage.view
+        await self._stage.set_workers(0)
+        before = await asyncio.to_thread(view.digests)
+        await asyncio.to_thread(view.run, SET_BACK)
+        await self._honest_worker(self._stage.direct.model_copy(update={"stream_group": "same"}))
+        await self._wait_no_lag("ostatok", "in the reading into the same ledger")
+        after = await asyncio.to_thread(view.digests)
+        broken = invariants.same_reading_changes_nothing(before, after)
+        self._report.found(invariants.READ_INTO_THE_SAME, broken, evidence)
+
+    def _check(self) -> Evidence:
         evidence = collect(self._stage, self._book)
         for name, check in invariants.CHECKS.items():
             self._report.found(name, check(evidence), evidence)
-        for how, times in self._stage.deaths.items():
-            self._plan.say(f"  started again: {how} {times} times")
+        return evidence
+
+    def _judge(self) -> None:
+        """See what no invariant sees: ends, time-outs, and what was never tried."""
+        stage, report = self._stage, self._report
+        report.troubles += unexpected(stage.diary, stage.ends, stage.log)
+        report.troubles += [
+            f"{many} webhooks got no answer in time under {fault}"
+            for fault, many in sorted(self._book.unanswered.items())
+            if fault in LEAVE_HTTP_ALONE
+        ]
+        tried = {*report.recoveries, *report.not_done}
+        if never := sorted(set(self._plan.faults) - tried):
+            report.troubles.append(f"never tried: {', '.join(never)}")
+
+
+def say(text: str) -> None:
+    """Tell who watches what is going on."""
+    print(text, flush=True)  # noqa: T201
 
 
 def _is_failure(ended: object) -> bool:
     return isinstance(ended, Exception)
-
-
-def show(report: Report, book: Book) -> None:
-    """Print the tables."""
-    sys.stdout.write("\n".join(report.lines(book)) + "\n")

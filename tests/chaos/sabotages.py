@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import psycopg
 
+from chaos.points import BETWEEN
 from ostatok.errors import JournalUnavailable
 from ostatok_db.ledger import Ledger
 from ostatok_db.queries import queries
@@ -45,7 +46,7 @@ def offset_first(reach: Reach) -> None:
                     "next_offsets": [one.next_offset for one in batch.slices],
                 }
                 await self._connection.execute(queries["advance_offsets"], reached)
-            reach("between")
+            reach(BETWEEN)
         return await apply(self, batch)
 
     Ledger.apply = apply_late  # type: ignore[method-assign]

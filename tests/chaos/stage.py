@@ -8,28 +8,28 @@ import signal
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any, Self
 
-import psycopg
 from support.signals import send, with_children
 from support.system import environment_of
 
-from chaos.disk import SmallDisk
+from chaos import sabotages
+from chaos.disk import FillableDisk
+from chaos.ends import Diary, End
 from chaos.proxy import Proxy
 from chaos.services import ProxiedKafka, through
+from chaos.view import View
 from ostatok.errors import LocalError
 from ostatok.local import processes
 from ostatok.local.parts import POLL_SECONDS, Part, Running, gone
 from ostatok.local.ports import free_port
 from ostatok.local.postgres import EmbeddedPostgres
 from ostatok.settings import Settings, load
-from ostatok.topic import Topic
-from ostatok_db.connection import conninfo
 
 TESTS = Path(__file__).parents[1]
 PATH = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
@@ -59,10 +59,14 @@ class Stage:
         self.log = self.folder / "log"
         self.points = self.folder / "points"
         self.points.mkdir()
-        self.disk = SmallDisk(self.folder / "disk")
-        self.deaths: Counter[str] = Counter()
+        self.disk = FillableDisk(self.folder / "disk")
+        self.diary = Diary()
+        self.ends: list[End] = []
+        """Of processes that no signal of ours ended."""
+        self.ordered: set[int] = set()
+        """Processes that a signal of ours was to end."""
+        self.session_seconds = session_seconds
         self._sabotage = sabotage
-        self._session_seconds = session_seconds
         self._slots: list[Slot] = []
         self._frozen: set[int] = set()
         self._stack = AsyncExitStack()
@@ -121,7 +125,7 @@ class Stage:
             kafka_bootstrap_servers=f"127.0.0.1:{kafka.proxy.port}",
             **common,
         )
-        self.topic = Topic(self.direct)
+        self.view = View(self.direct)
         await self.migrate(self.settings)
         given = processes.Given(environment_of(self.settings), self.log)
         self._keeping = asyncio.create_task(self._keep())
@@ -149,7 +153,7 @@ class Stage:
             "PYTHONPATH": PATH,
             "CHAOS_FOLDER": str(self.points),
             "CHAOS_SABOTAGE": self._sabotage,
-            "CHAOS_SESSION_SECONDS": str(self._session_seconds),
+            "CHAOS_SESSION_SECONDS": str(self.session_seconds),
         }
         return [
             dataclasses.replace(
@@ -161,8 +165,6 @@ class Stage:
         ]
 
     def _sabotaged(self, part: Part) -> Part:
-        from chaos import sabotages  # noqa: PLC0415  # only a sabotaged run needs it
-
         if self._sabotage not in sabotages.OF_THE_RECEIVER:
             return part
         more = {"PYTHONPATH": PATH, "CHAOS_SABOTAGE": self._sabotage}
@@ -174,9 +176,17 @@ class Stage:
 
     async def add(self, *parts: Part) -> None:
         """Start parts, wait until they are ready, and keep them running."""
+        await asyncio.gather(*(slot.running.wait_ready() for slot in self._started(parts)))
+
+    def _started(self, parts: Sequence[Part]) -> list[Slot]:
         new = [Slot(part, Running(part)) for part in parts]
         self._slots += new
-        await asyncio.gather(*(slot.running.wait_ready() for slot in new))
+        return new
+
+    @property
+    def workers(self) -> int:
+        """How many stream workers there are, running or to be started again soon."""
+        return sum(slot.part.name == "stream" for slot in self._slots)
 
     async def set_workers(self, many: int) -> None:
         """Let so many stream workers run; whoever is too many is asked to end."""
@@ -184,8 +194,16 @@ class Stage:
         for slot in here[many:]:
             slot.held = True
             self._slots.remove(slot)
-            await slot.running.stop()
+            if slot.running.exit_code is None:
+                await slot.running.stop()
+                if slot.running.exit_code not in {0, -signal.SIGKILL, -signal.SIGTERM}:
+                    self._note_end(slot)
         await self.add(*self._workers[len(here) : many])
+
+    def start_worker(self) -> None:
+        """Start one more stream worker, and don't wait for it."""
+        here = self.workers
+        self._started(self._workers[here : here + 1])
 
     def pids(self, name: str) -> list[int]:
         """The processes of a part that run now."""
@@ -200,9 +218,9 @@ class Stage:
         chosen = pick.choice(pids)
         return with_children(chosen) if name == "postgres" else [chosen]
 
-    def kill(self, name: str, pick: Random) -> None:
-        """``kill -9`` one process of a part; it is started again soon."""
-        pids = self.family(name, pick)
+    def kill(self, pids: list[int]) -> None:
+        """``kill -9``; they are started again soon."""
+        self.ordered |= set(pids)
         send(pids, signal.SIGKILL)
         self._frozen -= set(pids)
 
@@ -221,7 +239,7 @@ class Stage:
         for slot in self._slots:
             if slot.part.name == name:
                 slot.held = True
-                send(with_children(slot.running.pid), signal.SIGKILL)
+                self.kill(with_children(slot.running.pid))
                 await gone(slot.running.pid, seconds=10)
 
     def release(self) -> None:
@@ -246,13 +264,18 @@ class Stage:
                 if slot.held or slot.running.exit_code is None:
                     continue
                 if slot.start_at is None:
-                    self.deaths[f"{slot.part.name}: {slot.running.how_it_ended}"] += 1
+                    self._note_end(slot)
                     slot.start_at = now + RESTART_SECONDS
                 elif now >= slot.start_at:
                     slot.start_at = None
                     with suppress(LocalError):
                         slot.running = Running(slot.part)
             await asyncio.sleep(POLL_SECONDS)
+
+    def _note_end(self, slot: Slot) -> None:
+        if slot.running.pid not in self.ordered:
+            how = f"{slot.part.name}: {slot.running.how_it_ended}"
+            self.ends.append(End(datetime.now(UTC), how))
 
     async def _stop(self) -> None:
         if hasattr(self, "_keeping"):
@@ -264,28 +287,6 @@ class Stage:
             slots = [slot for slot in self._slots if slot.part.name in names]
             await asyncio.gather(*(slot.running.stop() for slot in slots))
         await self._stack.aclose()
-
-    def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """Look into the ledger, past the proxy. Blocks."""
-        with psycopg.connect(conninfo(self.direct, name="chaos"), autocommit=True) as connection:
-            return connection.execute(statement.encode(), values or None).fetchall()
-
-    def run(self, statement: str) -> None:
-        """Run a statement without rows. Blocks."""
-        with psycopg.connect(conninfo(self.direct, name="chaos"), autocommit=True) as connection:
-            connection.execute(statement.encode())
-
-    def ends(self) -> dict[int, int]:
-        """Give the end of each partition. Blocks; raises when the broker is away."""
-        # Looked at first: librdkafka keeps asking with the epoch of a leader that was replaced.
-        described = self.topic.describe()
-        assert described is not None
-        held = self.topic.ranges(range(described[1]))
-        return {partition: one.end for partition, one in held.items()}
-
-    def offsets(self, schema: str = "ostatok") -> dict[int, int]:
-        """Give the stored offset of each partition. Blocks; raises when Postgres is away."""
-        return dict(self.sql(f"SELECT partition, next_offset FROM {schema}.applied_offset"))
 
 
 async def until(condition: Callable[[], Any], seconds: float) -> None:

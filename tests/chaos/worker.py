@@ -1,68 +1,36 @@
 """A stream worker that dies, ends or freezes at a named point of its next batch, when told to.
 
 ``ostatok stream`` without a hook in it: this program changes psycopg and the ledger in its own
-process, and then runs the same app. A point is armed by a file ``<point>.<action>`` in the folder
-CHAOS_FOLDER; the first worker that gets there takes the file away and does it to itself, or to
-whom the file names. With
+process, and then runs the same app. CHAOS_FOLDER is where points are armed, see points.py. With
 CHAOS_SABOTAGE it breaks a promise on purpose, so that a run must end red: see sabotages.py.
 """
 
 import os
-import signal
-import threading
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from chaos import sabotages
+from chaos.points import (
+    AFTER_COMMIT,
+    BEFORE_SQL,
+    COMMITTING,
+    FENCE_PASSED,
+    IN_TRANSACTION,
+    Points,
+)
 from ostatok_db.ledger import Ledger
 from ostatok_db.queries import queries
-
-BEFORE_SQL, BETWEEN, FENCE_PASSED = "before_sql", "between", "fence_passed"
-IN_TRANSACTION, COMMITTING, AFTER_COMMIT = "in_transaction", "committing", "after_commit"
-ACTIONS = {
-    "kill": signal.SIGKILL,
-    "freeze": signal.SIGSTOP,
-    "end": signal.SIGTERM,
-    "quit": signal.SIGQUIT,
-}
-
-
-class Points:
-    """Where this worker may be told to do something to itself."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def reach(self, point: str) -> None:
-        """Do what the point is armed with, if it is, and if nobody else was faster."""
-        for action, number in ACTIONS.items():
-            armed = self._folder / f"{point}.{action}"
-            if not armed.exists():
-                continue
-            taken = self._folder / f"{point}.{action}.{os.getpid()}"
-            try:
-                armed.rename(taken)
-            except FileNotFoundError:
-                continue
-            _send(number, taken.read_text(encoding="ascii"))
-
-
-def _send(number: int, order: str) -> None:
-    """Send the signal to this process at once, or to ``<pid> <seconds>`` after these seconds."""
-    if not order:
-        os.kill(os.getpid(), number)
-        return
-    pid, seconds = order.split()
-    threading.Timer(float(seconds), os.kill, (int(pid), number)).start()
 
 
 def install(points: Points) -> None:
     """Put the points around the statements of a batch."""
     execute, apply = psycopg.AsyncCursor.execute, Ledger.apply
     leave = psycopg.AsyncTransaction.__aexit__
-    inserting = queries["apply_incoming"]
+    inserting, advancing = queries["apply_incoming"], queries["advance_offsets"]
+    # Connections whose transaction has moved the offsets: that of a batch, and nobody else's.
+    advanced: set[Any] = set()
 
     async def execute_with_points(self: Any, query: Any, *given: Any, **more: Any) -> Any:
         if query is inserting:
@@ -70,6 +38,8 @@ def install(points: Points) -> None:
         done = await execute(self, query, *given, **more)
         if query is inserting:
             points.reach(IN_TRANSACTION)
+        if query is advancing:
+            advanced.add(self.connection)
         return done
 
     async def apply_with_points(self: Any, batch: Any) -> Any:
@@ -79,7 +49,9 @@ def install(points: Points) -> None:
         return applied
 
     async def commit_with_points(self: Any, kind: Any, *given: Any) -> Any:
-        if kind is None:
+        moves_offsets = self.connection in advanced
+        advanced.discard(self.connection)
+        if kind is None and moves_offsets:
             points.reach(COMMITTING)
         return await leave(self, kind, *given)
 
