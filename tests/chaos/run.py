@@ -27,6 +27,7 @@ from ostatok.settings import Settings
 
 QUIET_SECONDS_MAX = 900.0
 """How long the clients may take for the webhooks that are left once all faults are over."""
+TRIES = 3
 LOOK_SECONDS = 0.1
 SAMPLE_SECONDS = 1.0
 
@@ -105,7 +106,9 @@ class _Run:
                 for task in (posting, sampling):
                     task.cancel()
                 ended = await asyncio.gather(posting, sampling, return_exceptions=True)
-        self._report.troubles += [f"the harness: {one!r}" for one in ended if _is_failure(one)]
+        self._report.troubles += [
+            f"the harness: {one!r}" for one in ended if isinstance(one, Exception)
+        ]
         self._say("the clients have ended")
         await self._wait_no_lag("ostatok", "after healing")
         self._say("reading the topic a second time")
@@ -121,27 +124,36 @@ class _Run:
         for fault in self._schedule():
             if not self._plan.once and time.monotonic() > give_up_at:
                 return
-            seconds = min(fault.seconds, self._plan.fault_seconds_max)
-            scene = Scene(self._stage, bank, self._pick, seconds)
-            self._say(fault.name)
-            self._book.fault = fault.name
-            self._stage.diary.begin(fault.name)
-            why_not = ""
-            try:
-                await fault.apply(scene)
-            except NotDone as why:
-                why_not = str(why)
-            except LocalError as error:
-                why_not = str(error)
-                self._report.troubles.append(f"{fault.name}: {error}")
-            finally:
-                self._stage.heal()
-            recovery = await self._recovery(bank, fault)
-            if why_not:
-                self._report.not_done[fault.name] = why_not
-            else:
-                self._report.recoveries.setdefault(fault.name, []).append(recovery)
-            await self._workers_again(fault)
+            # Once means that it did happen: not every moment has a batch or a full queue in it.
+            tries = TRIES if self._plan.once else 1
+            while not await self._do(bank, fault) and (tries := tries - 1):
+                pass
+
+    async def _do(self, bank: Bank, fault: Fault) -> bool:
+        """Do it, heal it, and measure the recovery; False when it did not come about."""
+        seconds = min(fault.seconds, self._plan.fault_seconds_max)
+        scene = Scene(self._stage, bank, self._pick, seconds)
+        self._say(fault.name)
+        self._book.fault = fault.name
+        self._stage.diary.begin(fault.name)
+        why_not = ""
+        try:
+            await fault.apply(scene)
+        except NotDone as why:
+            why_not = str(why)
+        except LocalError as error:
+            why_not = str(error)
+            self._report.troubles.append(f"{fault.name}: {error}")
+        finally:
+            self._stage.heal()
+        recovery = await self._recovery(bank, fault)
+        await self._workers_again(fault)
+        if why_not:
+            self._report.not_done[fault.name] = why_not
+            return False
+        self._report.recoveries.setdefault(fault.name, []).append(recovery)
+        self._report.not_done.pop(fault.name, None)
+        return True
 
     async def _workers_again(self, fault: Fault) -> None:
         """Let as many workers run as before the fault."""
@@ -285,7 +297,3 @@ class _Run:
 def say(text: str) -> None:
     """Tell who watches what is going on."""
     print(text, flush=True)  # noqa: T201
-
-
-def _is_failure(ended: object) -> bool:
-    return isinstance(ended, Exception)
