@@ -102,18 +102,24 @@ def migrate() -> None:
     """Make the topic and the schema, or bring them up to date. Safe to run again at any time.
 
     Refuses a topic whose settings would break a promise, or that is not the one the ledger was
-    built from.
+    built from; one that is gone it does not make anew.
     """
     from ostatok import logs  # noqa: PLC0415
     from ostatok.settings import load  # noqa: PLC0415
     from ostatok.topic import Topic  # noqa: PLC0415
-    from ostatok_db.migrate import adopt_topic  # noqa: PLC0415
+    from ostatok_db.ledger import check_topic  # noqa: PLC0415
+    from ostatok_db.migrate import adopt_topic, stored_offsets  # noqa: PLC0415
     from ostatok_db.migrate import migrate as migrate_schema  # noqa: PLC0415
 
     settings = load()
     logs.configure(settings)
-    topic_id, partitions = Topic(settings).ensure()
+    topic = Topic(settings)
+    described = topic.describe()
     revision = migrate_schema(settings)
+    if stored := stored_offsets(settings):
+        # Before anything is made: a new topic in the place of a lost one would be in the way of it.
+        check_topic(stored, topic=settings.topic, described=described)
+    topic_id, partitions = topic.ensure()
     adopt_topic(settings, topic_id=topic_id, partitions=partitions)
     click.echo(
         f"Topic {settings.topic}: {partitions} partitions. "

@@ -194,12 +194,22 @@ class Topic:
             self._check()
             return there
         self._make()
-        # The controller has it; the broker that is asked next may hear of it a moment later.
+        # The controller has it; the brokers that are asked next may hear of it a moment later.
         give_up_at = time.monotonic() + TIMEOUT_SECONDS
-        while (there := self.describe()) is None:
+        while (there := self._served()) is None:
             if time.monotonic() > give_up_at:
                 raise JournalUnavailable(f"Topic {self.name} was made and is not there.")
             time.sleep(POLL_SECONDS)
+        return there
+
+    def _served(self) -> tuple[str, int] | None:
+        """Give the same as :meth:`describe` once each partition has a leader that answers."""
+        there = self.describe()
+        if there is not None:
+            try:
+                self._ranges(list(range(there[1])))
+            except JournalUnavailable:
+                return None
         return there
 
     def _make(self) -> None:

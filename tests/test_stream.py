@@ -113,9 +113,9 @@ def test_the_same_topic_makes_the_same_ledger(empty: System) -> None:
     assert {len(rows) > 0 for rows in found.values()} == {True}
 
 
-def failed_start(system: System) -> str:
+def failed_start(system: System, command: str = "stream") -> str:
     """Start a worker that must end by itself; what it said."""
-    worker = system.start("stream", log="failed.log")
+    worker = system.start(command, log="failed.log")
     assert worker.wait(READY_SECONDS_MAX) == 1
     text = (system.folder / "failed.log").read_text(encoding="utf-8")
     return "\n".join(line for line in text.splitlines() if not line.startswith("{"))
@@ -134,11 +134,13 @@ def test_a_topic_made_anew_stops_the_worker(empty: System) -> None:
     wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, "the topic is gone")
     refused = failed_start(empty)
     assert "There is no topic" in refused
+    assert "There is no topic" in failed_start(empty, "migrate")
+    assert Topic(empty.settings).describe() is None  # An empty one would be in the way of the lost.
     make_again(empty)
     produce(empty.settings, [{"key": INN, "value": body(payer_inn=INN)} for _ in range(3)])
     refused = failed_start(empty)
     assert "made anew" in refused
-    assert "OSTATOK_DATABASE_SCHEMA" in refused
+    assert "docs/reliability.md" in refused
     assert "Traceback" not in refused
     assert outcomes(empty)["applied"] == 1
 

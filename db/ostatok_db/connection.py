@@ -102,5 +102,6 @@ def map_error(error: psycopg.Error) -> LedgerUnavailable | RecordRefused | Ledge
         return RecordRefused(f"the database refuses it: {error.diag.constraint_name}")
     return LedgerCorrupt(
         f"Postgres refused what can't be refused (SQLSTATE {state}): {text}",
-        hint="Nothing of the batch was written. Compare the ledger with the journal first.",
+        hint="Nothing of the batch was written. SQLSTATE 42…: a right is missing, or `ostatok "
+        "migrate`. Any other: see docs/reliability.md.",
     )

@@ -39,22 +39,31 @@ def migrate(settings: Settings) -> str:
     return str(head)
 
 
+def stored_offsets(settings: Settings) -> dict[int, tuple[int, str]]:
+    """Where the ledger stands: partition → (next offset, id of the topic); empty when it is new."""
+    with (
+        mapped_errors(),
+        psycopg.connect(conninfo(settings, name="migrate", writes=True)) as connection,
+    ):
+        rows = connection.execute(queries["read_offsets"], {"topic": settings.topic}).fetchall()
+    return {partition: (offset, topic_id) for partition, offset, topic_id in rows}
+
+
 def adopt_topic(settings: Settings, *, topic_id: str, partitions: int) -> None:
     """Make the topic this ledger's journal, or see that it is.
 
     Raises :class:`JournalMismatch` when it is not: see :func:`check_topic`.
     """
+    stored = stored_offsets(settings)
+    if stored:
+        check_topic(stored, topic=settings.topic, described=(topic_id, partitions))
+        return
     given = {"topic": settings.topic, "topic_id": topic_id, "partitions": partitions}
     with (
         mapped_errors(),
         psycopg.connect(conninfo(settings, name="migrate", writes=True)) as connection,
     ):
-        rows = connection.execute(queries["read_offsets"], given).fetchall()
-        if not rows:
-            connection.execute(queries["make_offsets"], given)
-            return
-    stored = {partition: (offset, stored_id) for partition, offset, stored_id in rows}
-    check_topic(stored, topic=settings.topic, described=(topic_id, partitions))
+        connection.execute(queries["make_offsets"], given)
 
 
 def _check_encoding(connection: psycopg.Connection[tuple[object, ...]]) -> None:

@@ -85,6 +85,7 @@ class Monitoring(Service):
                 end_process(error)
             except (LedgerUnavailable, JournalUnavailable) as error:
                 log.warning("lag_unknown", reason=str(error))
+                metrics.lag_records.clear()
                 self._progress.looked({}, is_fetching=True)
                 # A rebalance that waits for Kafka is no hang, however long it takes.
                 self._progress.made()

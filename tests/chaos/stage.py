@@ -273,7 +273,10 @@ class Stage:
             await asyncio.sleep(POLL_SECONDS)
 
     def _note_end(self, slot: Slot) -> None:
-        if slot.running.pid not in self.ordered:
+        pid = slot.running.pid
+        # It may be gone before whoever armed the point has seen that it took the file.
+        did_it_itself = any(self.points.glob(f"*.*.{pid}"))
+        if pid not in self.ordered and not did_it_itself:
             how = f"{slot.part.name}: {slot.running.how_it_ended}"
             self.ends.append(End(datetime.now(UTC), how))
 
