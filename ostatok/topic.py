@@ -7,8 +7,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import wait
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -83,6 +84,7 @@ class Topic:
         """Start connecting. Make it after a fork, never before. Raises :class:`SettingsError`."""
         self._settings = settings
         self._admin = self._make_client()
+        self._replaced: AdminClient | None = None
 
     @property
     def name(self) -> str:
@@ -146,6 +148,8 @@ class Topic:
     def _replace(self, admin: AdminClient) -> None:
         # Not twice, when two threads found the same.
         if self._admin is admin:
+            # Kept until the next is replaced: what it has in flight must not find it gone.
+            self._replaced = admin
             self._admin = self._make_client()
 
     def ranges(self, partitions: Iterable[int]) -> dict[int, Range]:
@@ -160,6 +164,8 @@ class Topic:
     def _ranges(self, partitions: list[int]) -> dict[int, Range]:
         with self._client() as admin:
             earliest, ends = self._request_ranges(admin, partitions)
+            # All of them, or a client would be replaced that still has answers on the way.
+            wait([*earliest, *ends], TIMEOUT_SECONDS + GRACE_SECONDS)
             return _ranges_of(partitions, map(_result, earliest), map(_result, ends))
 
     async def ranges_async(self, partitions: Iterable[int]) -> dict[int, Range]:
@@ -167,8 +173,14 @@ class Topic:
         wished = list(partitions)
         with self._client() as admin:
             earliest, ends = self._request_ranges(admin, wished)
-            async with asyncio.timeout(TIMEOUT_SECONDS + GRACE_SECONDS):
-                found = await asyncio.gather(*map(asyncio.wrap_future, [*earliest, *ends]))
+            asked = [asyncio.wrap_future(one) for one in (*earliest, *ends)]
+            try:
+                if asked:
+                    await asyncio.wait(asked, timeout=TIMEOUT_SECONDS + GRACE_SECONDS)
+                found = [one.result() if one.done() else _late() for one in asked]
+            finally:
+                for one in asked:
+                    one.cancel()
         return _ranges_of(wished, found[: len(wished)], found[len(wished) :])
 
     def _request_ranges(
@@ -259,6 +271,10 @@ class Topic:
                 hint="Change the topic with kafka-configs, or if it is meant to be so the settings "
                 f"{PREFIX}TOPIC_RETENTION_MS and {PREFIX}TOPIC_MIN_INSYNC.",
             )
+
+
+def _late() -> NoReturn:
+    raise TimeoutError
 
 
 def _result(future: "Future[T]") -> T:

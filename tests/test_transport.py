@@ -121,12 +121,22 @@ async def test_a_partition_nobody_positioned_is_not_read() -> None:
 
 
 async def test_a_worker_without_partitions_looks_around_in_peace() -> None:
-    """More workers than partitions: one has none, and nothing to commit."""
+    """More workers than partitions: one has none, and nothing to commit.
+
+    It may also be that the group's leader, which may be this one, does not know the topic yet.
+    """
+    asked = []
+    client = SimpleNamespace(force_metadata_update=lambda: asked.append(True))
+    thread = SimpleNamespace(
+        _ensure_consumer=lambda: SimpleNamespace(_client=client),
+        thread_loop=SimpleNamespace(call_soon_threadsafe=lambda call: call()),
+    )
     monitoring: Any = Monitoring.__new__(Monitoring)
-    monitoring._app = SimpleNamespace(consumer=SimpleNamespace(assignment=set))
+    monitoring._app = SimpleNamespace(consumer=SimpleNamespace(assignment=set, _thread=thread))
     monitoring._progress = Progress()
     monitoring._progress.positioned(yes=True)
     await monitoring._look()
+    assert asked
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")

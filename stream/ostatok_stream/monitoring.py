@@ -102,6 +102,8 @@ class Monitoring(Service):
             self._progress.looked({}, is_fetching=True)
             if not self._progress.is_positioned:
                 await self._positions.check()
+            else:
+                self._refresh_metadata()
             return
         stored = await self._positions.check()
         held = await asyncio.to_thread(self._topic.ranges, assigned)
@@ -117,6 +119,17 @@ class Monitoring(Service):
         if self._committing is None or self._committing.done():
             # aiokafka tries a commit without end: nobody may wait for it. Cancelled at the stop.
             self._committing = self.add_future(self._commit(applied))
+
+    def _refresh_metadata(self) -> None:
+        """Make aiokafka ask for the topic's partitions again, and join anew if they changed.
+
+        A group's leader that could not reach Kafka when it started knows no topic: it assigns no
+        partition to anybody, and would ask again after five minutes. A worker that is one too many
+        is told nothing new.
+        """
+        thread = self._app.consumer._thread  # noqa: SLF001  # only aiokafka's client can do it
+        client = thread._ensure_consumer()._client  # noqa: SLF001
+        thread.thread_loop.call_soon_threadsafe(client.force_metadata_update)
 
     def _is_fetching(self) -> bool:
         """Whether aiokafka's fetch task lives; when it dies nobody else notices."""
