@@ -10,10 +10,11 @@ import pytest
 import trustme
 from support.payments import README_PAYMENT, body
 from support.services import Services
-from support.system import System, environment_of
+from support.system import System
 
 from ostatok.local.kafka import EmbeddedKafka
 from ostatok.local.ports import free_port
+from ostatok.local.processes import environment_of
 from ostatok.settings import PREFIX
 
 SECURE = """

@@ -9,8 +9,9 @@ import psycopg
 import pytest
 from support.payments import body
 from support.services import Services
-from support.system import System, environment_of, wait_until
+from support.system import System, wait_until
 
+from ostatok.local.processes import environment_of
 from ostatok_stream.monitoring import INTERVAL_SECONDS
 from ostatok_stream.watchdog import (
     LOOK_SECONDS_MAX,

@@ -7,7 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from ostatok.local.parts import Part
+from ostatok.settings import PREFIX, Settings
 
 _OSTATOK = (sys.executable, "-m", "ostatok")
 _PROBE_SECONDS = 2.0
@@ -36,6 +39,17 @@ def embedded_environment(database_url: str, bootstrap_servers: str) -> dict[str,
         "OSTATOK_KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
         "OSTATOK_LOG_FORMAT": "json",
     }
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The settings as variables, and none of the caller's own."""
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
+    given = {}
+    for name, value in settings:
+        if value is not None:
+            text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            given[PREFIX + name.upper()] = text
+    return {**inherited, **given}
 
 
 @dataclass(frozen=True, slots=True)

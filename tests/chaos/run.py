@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import psycopg
 from support.payments import PARTITIONS
-from support.system import environment_of
 
 from chaos import invariants
 from chaos.bank import Bank, Webhook
@@ -23,6 +22,7 @@ from chaos.view import SET_BACK, WATCH
 from ostatok.errors import LocalError, OstatokError
 from ostatok.local import processes
 from ostatok.local.ports import free_port
+from ostatok.local.processes import environment_of
 from ostatok.settings import Settings
 
 QUIET_SECONDS_MAX = 900.0

@@ -16,7 +16,6 @@ from random import Random
 from typing import Any, Self
 
 from support.signals import send, with_children
-from support.system import environment_of
 
 from chaos import sabotages
 from chaos.disk import FillableDisk
@@ -29,6 +28,7 @@ from ostatok.local import processes
 from ostatok.local.parts import POLL_SECONDS, Part, Running, gone
 from ostatok.local.ports import free_port
 from ostatok.local.postgres import EmbeddedPostgres
+from ostatok.local.processes import environment_of
 from ostatok.settings import Settings, load
 
 TESTS = Path(__file__).parents[1]

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,8 +12,8 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import psycopg
-from pydantic import SecretStr
 
+from ostatok.local.processes import environment_of
 from ostatok.settings import PREFIX, Settings
 from ostatok_db.connection import conninfo
 
@@ -58,17 +57,6 @@ def request(  # as many as HTTP has
         return Answer(answer.status, dict(answer.getheaders()), answer.read())
     finally:
         connection.close()
-
-
-def environment_of(settings: Settings) -> dict[str, str]:
-    """The settings as variables, and nothing of the caller's own."""
-    inherited = {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
-    given = {}
-    for name, value in settings:
-        if value is not None:
-            text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-            given[PREFIX + name.upper()] = text
-    return {**inherited, **given}
 
 
 class System:

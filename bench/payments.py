@@ -1,0 +1,84 @@
+"""Payments to measure with: made from a seed, written to a topic as the receiver writes them."""
+
+import json
+import random
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from confluent_kafka import Producer
+
+from ostatok.journal import PARTITIONER, headers_of, key_of
+from ostatok.local.bodies import organization_inn
+from ostatok.settings import Settings
+
+QUEUED_MAX = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """How many payments of what kind."""
+
+    payments: int
+    organizations: int = 10_000
+    duplicates: float = 0.0
+    """The share that repeats an earlier one, byte for byte."""
+    conflicts: float = 0.0
+    """The share that repeats an earlier operation with another amount."""
+
+
+def bodies(mix: Mix, seed: int = 1) -> Iterator[tuple[str, bytes]]:
+    """Give (INN, body of the webhook) of each."""
+    pick = random.Random(seed)
+    inns = [organization_inn(pick) for _ in range(mix.organizations)]
+    sent: list[tuple[str, str]] = []
+    for _ in range(mix.payments):
+        roll = pick.random()
+        if sent and roll < mix.duplicates + mix.conflicts:
+            inn, operation_id = pick.choice(sent)
+            kopecks = _kopecks(operation_id) + (roll >= mix.duplicates)
+        else:
+            inn = pick.choice(inns)
+            operation_id = str(uuid.UUID(int=pick.getrandbits(128), version=4))
+            kopecks = _kopecks(operation_id)
+            sent.append((inn, operation_id))
+        yield inn, body(inn, operation_id, kopecks)
+
+
+def body(inn: str, operation_id: str, kopecks: int) -> bytes:
+    """The webhook's body."""
+    document = {
+        "operation_id": operation_id,
+        "amount": f"{kopecks // 100}.{kopecks % 100:02}",
+        "payer_inn": inn,
+        "document_number": f"PAY-{operation_id[:8]}",
+        "document_date": "2026-04-27T21:00:00Z",
+    }
+    return json.dumps(document).encode()
+
+
+def _kopecks(operation_id: str) -> int:
+    return int(operation_id[:6], 16) + 1
+
+
+def fill(settings: Settings, mix: Mix, seed: int = 1) -> None:
+    """Write them to the topic, and return when the broker has them all. Blocks."""
+    producer = Producer(
+        {
+            "bootstrap.servers": settings.kafka_bootstrap_servers,
+            "enable.idempotence": True,
+            "partitioner": PARTITIONER,
+            "linger.ms": 5,
+            "queue.buffering.max.messages": 2 * QUEUED_MAX,
+        }
+    )
+    for number, (inn, value) in enumerate(bodies(mix, seed)):
+        headers = headers_of(
+            source="bank", received_at=datetime.now(UTC), request_id=f"{number:032x}"
+        )
+        producer.produce(settings.topic, value, key_of(inn), headers=headers)  # type: ignore[arg-type]
+        while len(producer) > QUEUED_MAX:
+            producer.poll(0.1)
+    left = producer.flush(60)
+    assert not left, f"{left} payments did not reach the broker"
