@@ -3,10 +3,10 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-CODE := ostatok http stream db tests
+CODE := bench ostatok http stream db tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long chaos check fix lock clean
+.PHONY: help setup run test test-long chaos bench check fix lock clean
 
 help: ## what this file can do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -25,6 +25,9 @@ test-long: .venv/dev ## the tests that take minutes
 
 chaos: .venv/dev ## faults by chance against the whole system, then what must hold; ARGS='--help' lists options
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
+
+bench: .venv/dev ## how fast it is, each figure against a peer; ONLY=applied asks one question, ARGS='--size tiny' passes arguments on
+	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 check: .venv/dev ## format, lint and types, changing nothing
 	$(BIN)/ruff format --check $(CODE)
