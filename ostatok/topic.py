@@ -284,10 +284,14 @@ def _result(future: "Future[T]") -> T:
 def _ranges_of(
     partitions: list[int], earliest: Iterable[Any], ends: Iterable[Any]
 ) -> dict[int, Range]:
-    return {
+    found = {
         partition: Range(first.offset, end.offset)
         for partition, first, end in zip(partitions, earliest, ends, strict=True)
     }
+    if any(held.earliest < 0 or held.end < 0 for held in found.values()):
+        # librdkafka's "invalid", without an error: a broker that is just starting.
+        raise JournalUnavailable("Kafka does not know its offsets yet.")
+    return found
 
 
 def _id_and_partitions(description: Any) -> tuple[str, int]:

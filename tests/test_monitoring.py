@@ -14,7 +14,7 @@ from support.system import System, wait_until
 
 from ostatok.errors import JournalMismatch, JournalUnavailable, LedgerUnavailable
 from ostatok.settings import load
-from ostatok.topic import Range, Topic, check_held
+from ostatok.topic import Range, Topic, _ranges_of, check_held
 from ostatok_db.ledger import check_topic
 from ostatok_stream import monitoring
 from ostatok_stream.monitoring import INTERVAL_SECONDS, Monitoring
@@ -144,6 +144,13 @@ async def test_both_ways_to_ask_for_ranges_say_the_same(services: Services) -> N
     assert await asyncio.to_thread(topic.ranges, wanted) == await topic.ranges_async(wanted)
     assert await topic.ranges_async(wanted) == dict.fromkeys(wanted, Range(0, 0))
     assert topic.ranges([]) == await topic.ranges_async([]) == {}
+
+
+def test_offsets_a_starting_broker_does_not_know_are_no_lost_tail() -> None:
+    """For them librdkafka gives -1001, and no error: wait, don't end."""
+    unknown = [SimpleNamespace(offset=-1001)]
+    with pytest.raises(JournalUnavailable):
+        _ranges_of([0], unknown, unknown)
 
 
 def test_a_topic_that_lost_its_tail_ends_the_worker(services: Services, tmp_path: Path) -> None:

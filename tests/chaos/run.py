@@ -28,6 +28,7 @@ from ostatok.settings import Settings
 QUIET_SECONDS_MAX = 900.0
 """How long the clients may take for the webhooks that are left once all faults are over."""
 TRIES = 3
+READING_SECONDS_MAX = 600.0  # The whole topic is read: not a matter of recovery.
 LOOK_SECONDS = 0.1
 SAMPLE_SECONDS = 1.0
 
@@ -83,13 +84,8 @@ class _Run:
     async def play(self) -> None:
         """Inject while the clients post, then heal and check."""
         plan = self._plan
-        async with Bank(
-            self._stage.url,
-            self._book,
-            plan.seed + 1,
-            webhooks=plan.webhooks,
-            seconds=plan.seconds,
-        ) as bank:
+        pace = {"webhooks": plan.webhooks, "seconds": plan.seconds}
+        async with Bank(self._stage.url, self._book, plan.seed + 1, **pace) as bank:  # type: ignore[arg-type]
             posting = asyncio.create_task(bank.run())
             sampling = asyncio.create_task(self._sample())
             try:
@@ -222,11 +218,14 @@ class _Run:
 
         await self._wait_none(behind, "of what was there when all was healed")
 
-    async def _wait_no_lag(self, schema: str, when: str) -> None:
-        await self._wait_none(lambda: self._lag(schema), when)
+    async def _wait_no_lag(self, schema: str, when: str, seconds: float | None = None) -> None:
+        await self._wait_none(lambda: self._lag(schema), when, seconds)
 
-    async def _wait_none(self, lag_now: Callable[[], int], when: str) -> None:
-        give_up_at = time.monotonic() + self._plan.lag_seconds_max
+    async def _wait_none(
+        self, lag_now: Callable[[], int], when: str, seconds: float | None = None
+    ) -> None:
+        seconds = seconds or self._plan.lag_seconds_max
+        give_up_at = time.monotonic() + seconds
         lag: object = "unknown"
         while time.monotonic() < give_up_at:
             try:
@@ -236,9 +235,7 @@ class _Run:
             if lag == 0:
                 return
             await asyncio.sleep(LOOK_SECONDS)
-        self._report.troubles.append(
-            f"{when} the lag is {lag} after {self._plan.lag_seconds_max:g} s"
-        )
+        self._report.troubles.append(f"{when} the lag is {lag} after {seconds:g} s")
 
     def _lag(self, schema: str) -> int:
         return sum(self._stage.view.ends().values()) - sum(
@@ -251,7 +248,7 @@ class _Run:
         settings = self._stage.direct.model_copy(update=changes)
         await self._stage.migrate(settings)
         await self._honest_worker(settings)
-        await self._wait_no_lag("again", "in the second reading")
+        await self._wait_no_lag("again", "in the second reading", READING_SECONDS_MAX)
 
     async def _honest_worker(self, settings: Settings) -> None:
         log = self._stage.log / settings.stream_group
@@ -269,7 +266,7 @@ class _Run:
         before = await asyncio.to_thread(view.digests)
         await asyncio.to_thread(view.run, SET_BACK)
         await self._honest_worker(self._stage.direct.model_copy(update={"stream_group": "same"}))
-        await self._wait_no_lag("ostatok", "in the reading into the same ledger")
+        await self._wait_no_lag("ostatok", "in the third reading", READING_SECONDS_MAX)
         after = await asyncio.to_thread(view.digests)
         broken = invariants.same_reading_changes_nothing(before, after)
         self._report.found(invariants.READ_INTO_THE_SAME, broken, evidence)
@@ -295,5 +292,5 @@ class _Run:
 
 
 def say(text: str) -> None:
-    """Tell who watches what is going on."""
+    """Tell who watches."""
     print(text, flush=True)  # noqa: T201
