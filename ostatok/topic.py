@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import wait
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -175,9 +175,10 @@ class Topic:
             earliest, ends = self._request_ranges(admin, wished)
             asked = [asyncio.wrap_future(one) for one in (*earliest, *ends)]
             try:
-                if asked:
-                    await asyncio.wait(asked, timeout=TIMEOUT_SECONDS + GRACE_SECONDS)
-                found = [one.result() if one.done() else _late() for one in asked]
+                async with asyncio.timeout(TIMEOUT_SECONDS + GRACE_SECONDS):
+                    if asked:
+                        await asyncio.wait(asked)
+                found = [one.result() for one in asked]
             finally:
                 for one in asked:
                     one.cancel()
@@ -271,10 +272,6 @@ class Topic:
                 hint="Change the topic with kafka-configs, or if it is meant to be so the settings "
                 f"{PREFIX}TOPIC_RETENTION_MS and {PREFIX}TOPIC_MIN_INSYNC.",
             )
-
-
-def _late() -> NoReturn:
-    raise TimeoutError
 
 
 def _result(future: "Future[T]") -> T:

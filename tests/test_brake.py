@@ -6,12 +6,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Producer
+from support import foreign
 from support.payments import PARTITIONS, body
 from support.services import Services
 from support.system import System, wait_until
 
-from ostatok.journal import PARTITIONER, key_of, partition_of
+from ostatok.journal import partition_of
 from ostatok_stream.brake import FETCHES_MAX, Brake
 
 BATCH = 20
@@ -57,14 +57,10 @@ def test_no_partition_stands_still_while_others_go_on(services: Services, tmp_pa
 
 def produce(settings: Any) -> None:
     """Write as many payments to each partition, in an order by chance."""
-    config = {"bootstrap.servers": settings.kafka_bootstrap_servers, "partitioner": PARTITIONER}
-    producer = Producer(config)
     inns = list(inns_of_all_partitions().values()) * EACH
     random.Random(1).shuffle(inns)
-    for inn in inns:
-        producer.produce(settings.topic, body(payer_inn=inn, padding=PADDING), key_of(inn))
-        producer.poll(0)
-    assert producer.flush(30) == 0
+    records = [{"key": inn, "value": body(payer_inn=inn, padding=PADDING)} for inn in inns]
+    foreign.produce(settings, records)
 
 
 def inns_of_all_partitions() -> dict[int, str]:
