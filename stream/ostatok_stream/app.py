@@ -8,6 +8,7 @@ from typing import Any
 
 import faust
 import structlog
+from faust.app.base import BootStrategy
 from faust.auth import SASLCredentials, SSLCredentials
 from yarl import URL
 
@@ -42,8 +43,16 @@ LOGGING = {
 POLL_INTERVAL_SECONDS_MAX = 10 * 365 * 86_400.0
 
 
+class ConsumersOnly(BootStrategy):
+    """What Faust starts: not the Kafka producer that it has by default; a worker writes nothing."""
+
+    enable_kafka_producer = False
+
+
 class App(faust.App):
     """Faust's app, knowing where its partitions start and whether it got there."""
+
+    BootStrategy = ConsumersOnly
 
     def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

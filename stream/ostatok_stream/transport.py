@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 import structlog
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaConnectionError
 from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from faust.types.transports import ConsumerT
 
+from ostatok.backoff import backoff
 from ostatok.errors import JournalUnavailable, LedgerUnavailable, OstatokError
 from ostatok.journal import Record
 from ostatok_stream.ending import end_process
@@ -52,6 +53,27 @@ class Fetch(msgspec.Struct, frozen=True):
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread aiokafka lives in."""
+
+    consumer: "Consumer"
+
+    async def on_start(self) -> None:
+        """Connect, and try again when Kafka goes away between the check before and this.
+
+        aiokafka tries once, and its error would end the worker.
+        """
+        for seconds in backoff():
+            try:
+                await super().on_start()
+            except KafkaConnectionError as error:
+                log.warning("start_delayed", reason=str(error), retry_seconds=seconds)
+                self.consumer.app.progress.made()
+                if self._consumer is not None:
+                    await self._consumer.stop()
+            else:
+                return
+            await self.sleep(seconds)
+            if self.should_stop:
+                return
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)

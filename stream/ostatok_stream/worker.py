@@ -7,12 +7,15 @@ longer: what is not committed is rolled back, and read again from the ledger's o
 
 import os
 import signal
+import sys
 import time
 from threading import Thread
 from typing import Any
 
 import faust
 import structlog
+
+from ostatok_stream.ending import end_process
 
 STOP_SECONDS_MAX = 8.0
 """How long the end may take: less than the 10 s after which ``docker stop`` kills. A worker that
@@ -36,8 +39,14 @@ class Worker(faust.Worker):
         self._signals_seen.add(signal)
         super()._schedule_shutdown(signal)
 
+    def on_worker_shutdown(self) -> None:
+        """End loudly after a crash inside of Faust that nobody asked for."""
+        crash = self.crash_reason or sys.exception()
+        if crash is not None and not self._signals_seen:
+            end_process(crash)
+
     async def on_stop(self) -> None:
-        """Begin to count: the first thing of a stop, whether asked for or after a crash."""
+        """Begin to count: the first thing of a stop."""
         Thread(target=self._cut_short, name="deadline", daemon=True).start()
         await super().on_stop()
 

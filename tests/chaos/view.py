@@ -51,7 +51,6 @@ class View:
 
     def ends(self) -> dict[int, int]:
         """Give the end of each partition."""
-        # Looked at first: librdkafka keeps asking with the epoch of a leader that was replaced.
         described = self._topic.describe()
         assert described is not None
         held = self._topic.ranges(range(described[1]))

@@ -103,9 +103,13 @@ class System:
 
     def start(self, *command: str, log: str, **changes: str) -> subprocess.Popen[bytes]:
         """Start a command, its events going to ``log`` in the folder."""
+        return self.start_program(sys.executable, "-m", "ostatok", *command, log=log, **changes)
+
+    def start_program(self, *argv: str, log: str, **changes: str) -> subprocess.Popen[bytes]:
+        """Start a program with the system's settings."""
         with (self.folder / log).open("ab") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "ostatok", *command],
+                argv,
                 env={**self.environment, **changes},
                 stdout=out,
                 stderr=out,
