@@ -1,4 +1,4 @@
-"""The harness of `make chaos`, short: every kind of fault once, and red for each sabotage."""
+"""The harness of `make chaos`, short: every kind of fault once; and red for each sabotage."""
 
 import asyncio
 from typing import Any, NamedTuple
@@ -21,7 +21,6 @@ def played(plan: Plan) -> Report:
     return report
 
 
-@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_nothing_is_lost_or_counted_twice_under_any_fault() -> None:
     """Every kind of fault once under load: every invariant holds, and all heals by itself."""

@@ -33,8 +33,6 @@ EXPECTED = (
         r"^stream.*during a rebalance",
         r"kafka-.*|postgres-.*|freeze-(kafka|postgres)|disk-full|file-size-limit",
     ),
-    # A rebalance can't end without a broker, and this one is away for longer than it may last.
-    Expected(r"^stream.*A rebalance did not end within", r"kafka-down-in-rebalance"),
     # A write-ahead log that can't be written is a PANIC, by design of Postgres.
     Expected(r"^postgres: ", r"file-size-limit|disk-full"),
 )
