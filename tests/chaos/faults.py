@@ -109,6 +109,9 @@ def _point(point: str, action: str) -> Step:
 
 async def _reached(scene: Scene, point: str, action: str, order: str = "") -> None:
     """Arm a point and wait until a worker came by."""
+    ordered = scene.stage.ordered
+    named = {int(order.split(maxsplit=1)[0])} if order else set()
+    ordered |= named  # Beforehand: it may be gone before anybody looks.
     armed = scene.stage.points / f"{point}.{action}"
     written = armed.with_name("order")
     written.write_text(order, encoding="ascii")
@@ -116,10 +119,10 @@ async def _reached(scene: Scene, point: str, action: str, order: str = "") -> No
     try:
         await until(lambda: taken_by(armed), ARMED_SECONDS_MAX)
     except TimeoutError:
+        ordered -= named
         raise NotDone("no worker came to the point") from None
-    ended = int(order.split(maxsplit=1)[0]) if order else taken_by(armed)
-    if action != "freeze" and ended:
-        scene.stage.ordered.add(ended)
+    if action in {"kill", "end"} and (taker := taken_by(armed)):
+        ordered.add(taker)
 
 
 def _down(part: str) -> Step:
