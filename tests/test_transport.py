@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.payments import TOPIC
+from support.payments import PARTITIONS, TOPIC
 
 from ostatok_stream.brake import Brake
 from ostatok_stream.monitoring import Monitoring
@@ -34,7 +34,9 @@ class HandFed(Consumer):
 
     def __init__(self, *fetches: Any) -> None:
         self.app: Any = SimpleNamespace(
-            consumer_generation_id=1, positions=SimpleNamespace(topic=TOPIC), brake=Brake()
+            consumer_generation_id=1,
+            positions=SimpleNamespace(topic=TOPIC, partitions=PARTITIONS),
+            brake=Brake(),
         )
         self.flow_active = True
         self._next_offset = {0: 60, 1: 0}

@@ -1,4 +1,4 @@
-"""What becomes of a fetch: read each record, apply all of them in one transaction, say so."""
+"""What becomes of a fetch: apply all of it in one transaction, and say so."""
 
 import asyncio
 import time
@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from ostatok import journal, logs
+from ostatok import logs
 from ostatok.backoff import backoff
 from ostatok.errors import JournalUnavailable, LedgerUnavailable
 from ostatok.payment import masked
@@ -44,8 +44,7 @@ class Applier:
         """
         started = time.perf_counter()
         await self._check_gaps(fetch)
-        entries, dead = journal.read(fetch.records, self._positions.partitions)
-        slices = slices_of(entries, dead, fetch.bounds)
+        slices = slices_of(fetch.entries, fetch.dead, fetch.bounds)
         batch = Batch(self._topic, self._positions.topic_id, slices)
         applied = await self._apply_until_done(batch)
         self._progress.made()
