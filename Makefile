@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CODE := bench ostatok http stream db tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long chaos bench check fix lock clean
+.PHONY: help setup run test test-long chaos bench bench-report check fix lock clean
 
 help: ## what this file can do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -28,6 +28,9 @@ chaos: .venv/dev ## faults by chance against the whole system, then what must ho
 
 bench: .venv/dev ## how fast it is, each figure against a peer; ONLY=applied asks one question, ARGS='--size tiny' passes arguments on
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+bench-report: .venv/bench ## docs/benchmarks.md anew, from what make bench measured last
+	@$(BIN)/python -m bench.report
 
 check: .venv/dev ## format, lint and types, changing nothing
 	$(BIN)/ruff format --check $(CODE)
@@ -60,4 +63,9 @@ clean: ## remove .venv and what tools left; data folders stay
 .venv/dev: requirements/dev.txt .venv/local
 	@echo 'Installing the tools for tests'
 	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.venv/bench: requirements/bench.txt .venv/dev
+	@echo 'Installing what draws the plots'
+	@$(PIP) install --require-hashes -r requirements/bench.txt
 	@touch $@

@@ -21,7 +21,7 @@ from ostatok_db.connection import conninfo
 
 LOOK_SECONDS = 0.02
 APPLY_SECONDS_MAX = 300.0
-PROGRESS = b"SELECT sum(next_offset) FROM applied_offset"
+PROGRESS = b"SELECT (SELECT sum(next_offset) FROM applied_offset)"
 """How many records of our topic have their outcome."""
 COLUMNS = {
     "payment": "operation_id, inn, amount, document_number, document_date, source, request_id, "
@@ -32,16 +32,19 @@ COLUMNS = {
 
 
 async def applied_per_second(
-    lab: Lab, settings: Settings, payments: int, workers: int = 1
+    lab: Lab, settings: Settings, payments: int, *, workers: int = 1, before: int = 0
 ) -> float:
-    """Start workers on a full topic and time it from the first batch to the last."""
+    """Start workers on a full topic and time it from the first batch to the last.
+
+    ``before`` records have their outcome already.
+    """
     started = []
     for _ in range(workers):
         own = settings.model_copy(update={"stream_metrics_port": free_port()})
         started.append(await lab.start("stream", (*OSTATOK, "stream"), environment_of(own)))
     try:
         database = conninfo(settings, name="bench")
-        return await per_second(database, PROGRESS, payments, started)
+        return await per_second(database, b"%s - %d" % (PROGRESS, before), payments, started)
     finally:
         for running in started:
             await lab.stop(running)
@@ -125,7 +128,7 @@ def against_copy(
 
         async def ours() -> Figures:
             settings = await anew(lab, source)
-            rate = await applied_per_second(lab, settings, mix.payments, workers)
+            rate = await applied_per_second(lab, settings, mix.payments, workers=workers)
             if not rows:
                 rows.append(await asyncio.to_thread(Rows, settings))
             return {"applied": rate}

@@ -7,6 +7,7 @@ import uvloop
 
 from bench.pairs import Answer, ask
 from bench.question import Question, Size
+from bench.results import keep
 
 
 def main(known: dict[str, Question]) -> int:
@@ -23,7 +24,10 @@ def main(known: dict[str, Question]) -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         for name in names:
             _say(f"{name}: {known[name].ours} against {known[name].against}")
-            answers += runner.run(ask(known[name], given.size, given.pairs, _say))
+            found = runner.run(ask(known[name], given.size, given.pairs, _say))
+            if given.size is Size.FULL:
+                keep(found, f"make bench ONLY={name}")
+            answers += found
     for answer in answers:
         low, high = min(answer.ratios), max(answer.ratios)
         verdict = "" if not answer.figure.bound else "holds" if answer.holds else "MISSED"

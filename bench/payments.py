@@ -29,20 +29,22 @@ class Mix:
 
 
 def bodies(mix: Mix, seed: int = 1) -> Iterator[tuple[str, bytes]]:
-    """Give (INN, body of the webhook) of each."""
-    pick = random.Random(seed)
-    inns = [organization_inn(pick) for _ in range(mix.organizations)]
+    """Give (INN, body of the webhook) of each. The INNs are the same whatever the seed."""
+    pick, whose = random.Random(seed), random.Random(mix.organizations)
+    inns = [organization_inn(whose) for _ in range(mix.organizations)]
+    repeats = mix.duplicates + mix.conflicts
     sent: list[tuple[str, str]] = []
     for _ in range(mix.payments):
         roll = pick.random()
-        if sent and roll < mix.duplicates + mix.conflicts:
+        if sent and roll < repeats:
             inn, operation_id = pick.choice(sent)
             kopecks = _kopecks(operation_id) + (roll >= mix.duplicates)
         else:
             inn = pick.choice(inns)
             operation_id = str(uuid.UUID(int=pick.getrandbits(128), version=4))
             kopecks = _kopecks(operation_id)
-            sent.append((inn, operation_id))
+            if repeats:
+                sent.append((inn, operation_id))
         yield inn, body(inn, operation_id, kopecks)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 LOCKS = {  # The widest first: the others take their versions from it.
     "dev.txt": ["--extra", "local", "--group", "build", "--group", "dev"],
+    "bench.txt": ["--group", "bench"],
     "local.txt": ["--extra", "local", "--group", "build"],
     "service.txt": ["--group", "build"],
 }

@@ -1,0 +1,47 @@
+"""Every bench of ours still runs: in a tiny size, where no figure means anything.
+
+Those that need a peer's packages stay out: they are installed by ``make bench`` alone.
+"""
+
+import asyncio
+
+import pytest
+
+from bench.__main__ import questions
+from bench.pairs import ask
+from bench.question import Size
+from bench.report import BEGIN, DOCUMENT, END, between, number
+
+OURS = [name for name, question in questions().items() if not question.needs]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", OURS)
+def test_a_bench_runs(name: str) -> None:
+    """It starts its services, both sides give figures, and every answer is checked by the bench."""
+    question = questions()[name]
+    answers = asyncio.run(ask(question, Size.TINY, 1, print))
+    assert [answer.name for answer in answers] == list(question.figures)
+    assert all(answer.ratio > 0 for answer in answers)
+
+
+def test_the_report_writes_between_its_marks() -> None:
+    """What a person wrote around the figures stays, and a document without marks is refused."""
+    text = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    assert between(text, ["new"]) == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+    for wrong in ("", BEGIN, f"{END}{BEGIN}", f"{BEGIN}{BEGIN}{END}"):
+        with pytest.raises(ValueError):
+            between(wrong, [])
+
+
+def test_the_document_has_the_marks() -> None:
+    """Else the report could not be written."""
+    assert between(DOCUMENT.read_text(encoding="utf-8"), [])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(52_345.6, "52,346"), (0.41234, "0.412"), (61.52, "61.5"), (2.0, "2")]
+)
+def test_numbers_for_people(value: float, text: str) -> None:
+    """Three digits that mean something."""
+    assert number(value) == text
