@@ -159,8 +159,6 @@ def _text(headers: dict[str, bytes | None], name: str) -> str | None:
     if value is None:
         return None
     text = value[: 4 * HEADER_CHARACTERS_MAX].decode(errors="replace")
-    if (
-        not text.isprintable()
-    ):  # No control character is; looking for them takes three times as long.
+    if not text.isprintable():  # No control character is; this is sooner told than searched.
         text = CONTROL_CHARACTER.sub("", text)
     return text[:HEADER_CHARACTERS_MAX] or None
