@@ -52,6 +52,11 @@ def parse(body: bytes) -> Payment:
 
     Raises :class:`InvalidPayment` naming every field that is wrong; never anything else.
     """
+    return _read_usual(body) or _read_any(body)
+
+
+def _read_any(body: bytes) -> Payment:
+    """Read a body however it is written, and name what is wrong."""
     document = _read_json(body)
     reasons: dict[str, str] = {}
     values: list[Any] = []
@@ -143,14 +148,18 @@ _decode = json.JSONDecoder(
 ).decode
 
 # [0-9] everywhere: \d and str.isdigit would let in the digits of every other script.
-_match_operation_id = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
-_match_amount = re.compile(r"(?:0|[1-9][0-9]{0,12})(?:\.[0-9]{1,2})?").fullmatch
-_match_inn = re.compile(r"[0-9]{10}(?:[0-9]{2})?").fullmatch
-_match_date = re.compile(
+_OPERATION_ID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_AMOUNT = r"(?:0|[1-9][0-9]{0,12})(?:\.[0-9]{1,2})?"
+_INN = r"[0-9]{10}(?:[0-9]{2})?"
+_DATE = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"(?:[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?"
     r"(?:Z|[+-](?:0[0-9]|1[0-4]):?[0-5][0-9])?)?"
-).fullmatch
+)
+_match_operation_id = re.compile(_OPERATION_ID).fullmatch
+_match_amount = re.compile(_AMOUNT).fullmatch
+_match_inn = re.compile(_INN).fullmatch
+_match_date = re.compile(_DATE).fullmatch
 
 
 def _operation_id(value: object) -> str:
@@ -162,7 +171,11 @@ def _operation_id(value: object) -> str:
 def _amount(value: object) -> Decimal:
     if not isinstance(value, str) or not _match_amount(value):
         raise ValueError("must be rubles: at most 13 digits, a point and at most 2 decimals")
-    amount = Decimal(value)
+    return _rubles(value)
+
+
+def _rubles(text: str) -> Decimal:
+    amount = Decimal(text)
     if not amount:
         raise ValueError("must be greater than 0")
     return amount
@@ -185,8 +198,12 @@ def _document_number(value: object) -> str:
 def _document_date(value: object) -> datetime:
     if type(value) is not str or not _match_date(value):
         raise ValueError("must be an ISO 8601 date and time, such as 2024-04-27T21:00:00Z")
+    return _moment(value)
+
+
+def _moment(text: str) -> datetime:
     try:
-        date = datetime.fromisoformat(value)
+        date = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError("must be a date of the calendar") from None
     if (
@@ -205,3 +222,37 @@ _FIELDS: tuple[tuple[str, Callable[[object], Any]], ...] = (
     ("document_number", _document_number),
     ("document_date", _document_date),
 )
+
+
+def _usual_body() -> re.Pattern[str]:
+    """A body as banks write it: the five fields in their order, no other, nothing escaped."""
+    space = r"[ \t\n\r]*"
+    values = {
+        "operation_id": f'"({_OPERATION_ID})"',
+        "amount": f'("?)({_AMOUNT})\\2',
+        "payer_inn": f'"({_INN})"',
+        "document_number": rf'"([^"\\\x00-\x1f\x7f-\x9f]{{1,{DOCUMENT_NUMBER_CHARACTERS_MAX}}})"',
+        "document_date": f'"({_DATE})"',
+    }
+    fields = (f'{space}"{name}"{space}:{space}{value}{space}' for name, value in values.items())
+    return re.compile(rf"{space}\{{{','.join(fields)}\}}{space}")
+
+
+_match_usual_body = _usual_body().fullmatch
+
+
+def _read_usual(body: bytes) -> Payment | None:
+    """Read a body as banks write it, a third of the work of reading any; None for all others.
+
+    What it reads, :func:`_read_any` reads the same: the patterns of the fields are those.
+    """
+    if len(body) > BODY_BYTES_MAX:
+        return None
+    try:
+        found = _match_usual_body(body.decode())
+        if found is None:
+            return None
+        operation_id, _, amount, inn, document_number, date = found.groups()
+        return Payment(operation_id.lower(), _rubles(amount), inn, document_number, _moment(date))
+    except ValueError:
+        return None

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.payments import README_PAYMENT, document
 
+from ostatok import payment
 from ostatok.errors import InvalidPayment
 from ostatok.payment import DEPTH_MAX, has_valid_check_digits, masked, parse
 
@@ -153,6 +154,35 @@ def test_every_wrong_field_is_named() -> None:
     with pytest.raises(InvalidPayment) as refused:
         parse(encoded(amount=0, payer_inn="12", operation_id=None))
     assert set(refused.value.reasons) == {"amount", "payer_inn", "operation_id"}
+
+
+@given(
+    amount_texts,
+    st.booleans(),
+    st.text() | st.text('\\"/№\x7f ', max_size=20) | st.integers(45, 55).map("№".__mul__),
+    st.integers(0, 200),
+    st.text(max_size=2) | st.sampled_from(['"', "\\", "{", "}", ",", " ", "\n", "0", "é", "1e5"]),
+    st.integers(0, 2),
+)
+def test_both_readers_read_the_same(
+    amount: str, quoted: bool, number: str, at: int, put: str, lost: int
+) -> None:
+    """The quick reader of usual bodies knows no payment that the other does not, and no other."""
+    text = with_amount(f'"{amount}"' if quoted else amount).decode()
+    text = text.replace('"PAY-328"', json.dumps(number, ensure_ascii=False))
+    for body in (text, text[:at] + put + text[at + lost :]):
+        try:
+            wanted = payment._read_any(body.encode("utf-8", "surrogatepass"))
+        except InvalidPayment:
+            wanted = None
+        assert payment._read_usual(body.encode("utf-8", "surrogatepass")) in {None, wanted}
+
+
+@pytest.mark.parametrize("amount", [145000, "145000.00"])
+def test_a_usual_body_is_read_quickly(amount: object) -> None:
+    """The README's payment takes the quick way, with a number for an amount or a string."""
+    body = encoded(amount=amount, operation_id=README_PAYMENT["operation_id"].upper())
+    assert payment._read_usual(body) == payment._read_any(body)
 
 
 def test_unknown_fields_are_ignored() -> None:
