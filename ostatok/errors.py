@@ -73,6 +73,10 @@ class RecordRefused(LedgerError):
     """The database refuses a record of the batch for itself."""
 
 
+class OperationTaken(LedgerError):
+    """Another session recorded an operation of the batch while the batch was applied."""
+
+
 class LedgerCorrupt(LedgerError):
     """An invariant of the ledger does not hold."""
 

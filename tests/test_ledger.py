@@ -10,14 +10,13 @@ import psycopg
 import pytest
 from support.model import INNS
 from support.payments import MOMENT, PARTITIONS, TOPIC, batch, dead_letter, entry, payment
-from support.services import Rows
+from support.services import WAITING, Rows
 from support.system import wait_until
 
 from ostatok.errors import JournalMismatch, LedgerCorrupt, LedgerGap, LedgerUnavailable
 from ostatok.journal import partition_of
 from ostatok.payment import EARLIEST, Payment
 from ostatok.settings import Settings
-from ostatok_db import ledger as ledger_module
 from ostatok_db.batch import Batch, Outcome, Slice
 from ostatok_db.connection import conninfo
 from ostatok_db.ledger import Ledger
@@ -155,12 +154,8 @@ async def test_a_failure_writes_nothing(database: Settings, ledger: Ledger, rows
         # The last statement of the batch waits for this lock, all others have been done by then.
         holder.execute("LOCK TABLE dead_letter IN SHARE MODE")
         applying = asyncio.create_task(ledger.apply(whole))
-        waiting = (
-            "SELECT pid FROM pg_stat_activity "
-            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        await asyncio.to_thread(wait_until, lambda: bool(rows(waiting)), "the batch waits")
-        rows("SELECT pg_terminate_backend(%s)", rows(waiting)[0][0])
+        await asyncio.to_thread(wait_until, lambda: bool(rows(WAITING)), "the batch waits")
+        rows("SELECT pg_terminate_backend(%s)", rows(WAITING)[0][0])
         with pytest.raises(LedgerUnavailable):
             await applying
     for table in ("payment", "balance_log", "organization", "dead_letter"):
@@ -169,21 +164,6 @@ async def test_a_failure_writes_nothing(database: Settings, ledger: Ledger, rows
     again = await Ledger.connect(conninfo(database, name="test"))
     assert (await again.apply(whole)).counts == {Outcome.APPLIED: 1, Outcome.DEAD: 1}
     await again.close()
-
-
-async def test_a_lock_is_waited_for_in_turns(
-    database: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever locks the table: the wait ends in time to be reported, and begins anew."""
-    monkeypatch.setattr(ledger_module, "LOCK_SECONDS_MAX", 0.2)
-    waits = await Ledger.connect(conninfo(database, name="test", writes=True))
-    paid = batch(entry(payment(), 0))
-    with psycopg.connect(conninfo(database, name="test")) as holder:
-        holder.execute("LOCK TABLE payment")
-        with pytest.raises(LedgerUnavailable, match="lock timeout"):
-            await asyncio.wait_for(waits.apply(paid), 10)
-    assert (await waits.apply(paid)).counts == {Outcome.APPLIED: 1}
-    await waits.close()
 
 
 async def test_what_is_accepted_is_stored_exactly(ledger: Ledger, rows: Rows) -> None:

@@ -6,7 +6,13 @@ from contextlib import contextmanager
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ostatok.errors import LedgerCorrupt, LedgerUnavailable, RecordRefused
+from ostatok.errors import (
+    LedgerCorrupt,
+    LedgerError,
+    LedgerUnavailable,
+    OperationTaken,
+    RecordRefused,
+)
 from ostatok.settings import Settings
 
 # The server's own troubles: connection, resources, shutdown, and a transaction to do again. Waiting
@@ -85,7 +91,7 @@ SINGLE_RECORD_CONSTRAINTS = frozenset(
 it once, that record is no reason to stop all others."""
 
 
-def map_error(error: psycopg.Error) -> LedgerUnavailable | RecordRefused | LedgerCorrupt:
+def map_error(error: psycopg.Error) -> LedgerError:
     """Which of our errors an error of psycopg is: by its SQLSTATE, by its type when it has none."""
     state = error.sqlstate
     if state in NOT_MIGRATED:
@@ -98,6 +104,8 @@ def map_error(error: psycopg.Error) -> LedgerUnavailable | RecordRefused | Ledge
     text = error.diag.message_primary or str(error).strip().partition("\n")[0]
     if transient:
         return LedgerUnavailable(f"Postgres: {text}")
+    if error.diag.constraint_name == "payment_pkey":
+        return OperationTaken("another session recorded one of the operations")
     if error.diag.constraint_name in SINGLE_RECORD_CONSTRAINTS:
         return RecordRefused(f"the database refuses it: {error.diag.constraint_name}")
     return LedgerCorrupt(

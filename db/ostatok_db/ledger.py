@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Self
 
 import msgspec
@@ -9,7 +10,13 @@ import psycopg
 from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_loads
 
-from ostatok.errors import JournalMismatch, LedgerGap, RecordRefused
+from ostatok.errors import (
+    JournalMismatch,
+    LedgerGap,
+    LedgerUnavailable,
+    OperationTaken,
+    RecordRefused,
+)
 from ostatok.journal import DeadLetter, Entry
 from ostatok_db.batch import (
     Applied,
@@ -32,6 +39,9 @@ TRANSACTION_TIMEOUT_SINCE = 170_000
 LOCK_SECONDS_MAX = 20
 """How long a statement waits for a lock (VACUUM FULL, LOCK TABLE) before the wait is reported and
 begun anew: less than the time after which the watchdog takes it for a hang."""
+
+OVERTAKEN_MAX = 100
+"""How often a batch is begun again at once; each time another session committed in between."""
 
 
 def check_topic(
@@ -86,6 +96,7 @@ class Ledger:
             set_json_loads(msgspec.json.decode, connection)
             if connection.info.server_version >= TRANSACTION_TIMEOUT_SINCE:
                 await connection.execute(queries["limit_transactions"])
+            await connection.execute(queries["look_up_by_key"])
             milliseconds = f"{LOCK_SECONDS_MAX * 1000:.0f}"
             await connection.execute(queries["limit_locks"], {"milliseconds": milliseconds})
             await connection.execute(queries["make_staging"])
@@ -115,13 +126,23 @@ class Ledger:
         stands alone; it becomes a dead letter, and all others get the outcome they would have had.
         """
         try:
-            return await self._apply(batch)
+            return await self._apply_unless_overtaken(batch)
         except RecordRefused as refused:
             halves = halves_of(batch)
             if halves is None:
-                return await self._apply(buried(batch, str(refused)))
+                return await self._apply_unless_overtaken(buried(batch, str(refused)))
             first, second = [await self.apply(half) for half in halves]
             return first.and_then(second)
+
+    async def _apply_unless_overtaken(self, batch: Batch) -> Applied:
+        """Begin again when another session recorded one of the operations first: it is seen then.
+
+        One operation comes to two sessions when it came with two INNs.
+        """
+        for _ in range(OVERTAKEN_MAX):
+            with suppress(OperationTaken):
+                return await self._apply(batch)
+        raise LedgerUnavailable("Another session records the same operations, again and again.")
 
     async def _apply(self, batch: Batch) -> Applied:
         with mapped_errors():

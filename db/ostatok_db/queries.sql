@@ -19,6 +19,11 @@ CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
 -- A worker whose machine froze in the middle of a batch must not hold its partitions for ever.
 SET transaction_timeout = '120s';
 
+-- name: look_up_by_key
+-- A batch looks up its own rows. A plan that reads whole tables, made when they were small or not
+-- analyzed yet, would be kept while they grow.
+SET enable_seqscan = off;
+
 -- name: limit_locks
 -- A lock is waited for in turns, so that the wait is reported. Migrations wait as long as it takes.
 SELECT set_config('lock_timeout', %(milliseconds)s, false);
@@ -37,7 +42,9 @@ WHERE topic = %(topic)s AND partition = ANY(%(partitions)s) ORDER BY partition F
 -- name: apply_incoming
 -- Records each operation not seen before, and with it the log entry and the balance.
 -- Within a partition the lowest offset of an operation wins, between partitions the first received.
--- Inserts in operation order and updates in INN order, so that two batches can't deadlock.
+-- Inserts in operation order, so that two batches can't deadlock; an INN's row is its partition's.
+-- Fails on payment_pkey when another session recorded one of the operations at the same time:
+-- ON CONFLICT would not, but every batch takes longer with it (1.06 times).
 -- Gives for each partition how many were applied, and which unless all were.
 WITH first_in_partition AS (
     SELECT DISTINCT ON (operation_id, partition) * FROM incoming
@@ -50,15 +57,17 @@ WITH first_in_partition AS (
                          request_id, topic, partition, "offset", received_at)
     SELECT operation_id, inn, amount, document_number, document_date, source,
            request_id, %(topic)s, partition, "offset", received_at
-    FROM candidate ORDER BY operation_id
-    ON CONFLICT (operation_id) DO NOTHING
+    FROM candidate
+    WHERE NOT EXISTS (SELECT FROM payment AS p WHERE p.operation_id = candidate.operation_id)
+    ORDER BY operation_id
     RETURNING *
 ), entered AS (
     SELECT i.*,
            coalesce(o.head, '') AS before,
            coalesce(o.entries, 0) + row_number() OVER so_far AS entry,
            coalesce(o.balance, 0) + sum(i.amount) OVER so_far AS new_balance,
-           greatest(o.changed_at, max(i.received_at) OVER so_far) AS created_at
+           greatest(o.changed_at, max(i.received_at) OVER so_far) AS created_at,
+           lead(0) OVER so_far IS NULL AS is_last
     FROM inserted i LEFT JOIN organization o USING (inn)
     WINDOW so_far AS (PARTITION BY i.inn ORDER BY i."offset" ROWS UNBOUNDED PRECEDING)
 ), linked AS (
@@ -68,7 +77,7 @@ WITH first_in_partition AS (
                topic, partition, "offset",
                (extract(epoch FROM received_at) * 1000000)::bigint,
                coalesce(source, '')
-           )) OVER (PARTITION BY inn ORDER BY entry ROWS UNBOUNDED PRECEDING) AS link
+           )) OVER (PARTITION BY inn ORDER BY "offset" ROWS UNBOUNDED PRECEDING) AS link
     FROM entered
 ), logged AS (
     INSERT INTO balance_log (inn, entry, operation_id, amount, previous_balance, new_balance,
@@ -76,11 +85,12 @@ WITH first_in_partition AS (
     SELECT inn, entry, operation_id, amount, new_balance - amount, new_balance, created_at, link
     FROM linked
 ), balanced AS (
-    INSERT INTO organization AS o (inn, balance, entries, head, changed_at)
-    SELECT DISTINCT ON (inn) inn, new_balance, entry, link, created_at
-    FROM linked ORDER BY inn, entry DESC
-    ON CONFLICT (inn) DO UPDATE SET balance = excluded.balance, entries = excluded.entries,
-                                    head = excluded.head, changed_at = excluded.changed_at
+    UPDATE organization o SET balance = new_balance, entries = entry, head = link,
+                              changed_at = created_at
+    FROM linked WHERE is_last AND o.inn = linked.inn
+), opened AS (
+    INSERT INTO organization (inn, balance, entries, head, changed_at)
+    SELECT inn, new_balance, entry, link, created_at FROM linked WHERE is_last AND before = ''
 )
 SELECT partition, count(*) AS applied,
        CASE WHEN (SELECT count(*) FROM inserted) < (SELECT count(*) FROM incoming)

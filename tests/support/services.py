@@ -33,6 +33,12 @@ TEMPLATE = "ostatok_template"
 Rows = Callable[..., list[tuple[Any, ...]]]
 """Looks into a ledger: a statement and its values, to rows."""
 
+WAITING = (
+    "SELECT pid FROM pg_stat_activity "
+    "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+"""SQL: the sessions of this database that wait for a lock."""
+
 
 @dataclass(slots=True)
 class Services:
