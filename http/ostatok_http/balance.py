@@ -3,7 +3,6 @@
 import asyncio
 from functools import partial
 from itertools import islice
-from time import perf_counter
 from typing import NamedTuple
 
 from aiohttp import hdrs, web
@@ -56,13 +55,9 @@ class BalanceEndpoint:
         inn = request.match_info["inn"]
         if not is_inn(inn):
             refuse_organization()
-        began_at = perf_counter()
-        try:
+        with self._metrics.reading():
             standing, partition, stale = await self._balances.read(inn)
-        finally:
-            self._metrics.read(began_at)
         headers = {
-            hdrs.CONTENT_TYPE: JSON,
             APPLIED_HEADER: f"{partition}:{standing.next_offset}",
             hdrs.CACHE_CONTROL: "no-store",
         }
@@ -74,7 +69,7 @@ class BalanceEndpoint:
         request[ANSWER] = "stale" if stale else "found"
         # From the Decimal itself, never through a float: a JSON number with two decimals.
         body = f'{{"inn": "{inn}", "balance": {standing.balance:.2f}}}'
-        return web.Response(body=body.encode(), headers=headers)
+        return web.Response(body=body.encode(), content_type=JSON, headers=headers)
 
 
 class Balances:

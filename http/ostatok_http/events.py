@@ -11,13 +11,12 @@ class Events:
 
     def __init__(self, name: str, *, wanted: bool) -> None:
         self._name = name
-        self.wanted = wanted
-        """Whether they are written at all."""
+        self._wanted = wanted
         self._gathered: list[dict[str, Any]] = []
 
     def add(self, **fields: Any) -> None:
         """Write an event with ``fields`` at the end of this turn."""
-        if not self.wanted:
+        if not self._wanted:
             return
         if not self._gathered:
             asyncio.get_running_loop().call_soon(self._write)

@@ -5,7 +5,6 @@ are named by the worker's number, not by its process id: a worker that died and 
 counting in its own files, so none are left over.
 """
 
-import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,8 +84,6 @@ class Metrics:
             registry=registry,
         )
         self._publishing.set(0)
-        self._in_hand = 0
-        self._is_in_hand_shown = True
         self.journal_matches = Gauge(
             "ostatok_http_journal_matches",
             "0 when webhooks are refused because the topic is not the ledger's, else 1",
@@ -107,30 +104,25 @@ class Metrics:
         if counters is not None:
             counters.get(answer, counters["failed"]).inc()
 
-    def publishing_begins(self) -> float:
-        """The journal has a webhook in hand; give the moment, for :meth:`publishing_ends`."""
-        self._change_in_hand(1)
-        return perf_counter()
+    @contextmanager
+    def publishing(self) -> Iterator[None]:
+        """Around the time in which the journal has a webhook in hand."""
+        self._publishing.inc()
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            self._publish_seconds.observe(perf_counter() - started)
+            self._publishing.dec()
 
-    def publishing_ends(self, began_at: float) -> None:
-        """The journal said what became of it, or did not in time."""
-        self._publish_seconds.observe(perf_counter() - began_at)
-        self._change_in_hand(-1)
-
-    def read(self, began_at: float) -> None:
-        """A balance read that began then, by ``perf_counter``, has ended."""
-        self._balance_seconds.observe(perf_counter() - began_at)
-
-    def _change_in_hand(self, by: int) -> None:
-        """Webhooks come and go in bursts: the gauge is set once for all of a turn of the loop."""
-        self._in_hand += by
-        if self._is_in_hand_shown:
-            self._is_in_hand_shown = False
-            asyncio.get_running_loop().call_soon(self._show_in_hand)
-
-    def _show_in_hand(self) -> None:
-        self._is_in_hand_shown = True
-        self._publishing.set(self._in_hand)
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Around a balance read."""
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            self._balance_seconds.observe(perf_counter() - started)
 
 
 @contextmanager

@@ -51,8 +51,7 @@ class Receiver:
         position = await self._publish(payment, body, request)
         request[ANSWER] = "accepted"
         receipt = f"{position.partition}:{position.offset}"
-        headers = {POSITION_HEADER: receipt, hdrs.CONTENT_TYPE: JSON}
-        return web.Response(body=_ACCEPTED, headers=headers)
+        return web.Response(body=_ACCEPTED, content_type=JSON, headers={POSITION_HEADER: receipt})
 
     def _parse(self, body: bytes) -> Payment:
         payment = parse(body)
@@ -68,23 +67,19 @@ class Receiver:
             traceparent=_traceparent(request),
         )
         self._journal_check.require_match()
-        began_at = self._metrics.publishing_begins()
-        try:
+        with self._metrics.publishing():
             position = await self._journal.publish(key_of(payment.inn), body, headers)
-        finally:
-            self._metrics.publishing_ends(began_at)
         # Once more: what was found in the meantime may be true of the topic that has the record.
         self._journal_check.require_match()
         # Before the 200 goes out: whoever has it may read at once, from any worker.
         self._watermark.move(position.partition, position.offset + 1)
-        if self._accepted.wanted:
-            self._accepted.add(
-                operation_id=payment.operation_id,
-                inn=masked(payment.inn),
-                partition=position.partition,
-                offset=position.offset,
-                request_id=request[REQUEST_ID],
-            )
+        self._accepted.add(
+            operation_id=payment.operation_id,
+            inn=masked(payment.inn),
+            partition=position.partition,
+            offset=position.offset,
+            request_id=request[REQUEST_ID],
+        )
         return position
 
 
@@ -93,11 +88,8 @@ async def _read(request: web.Request) -> bytes:
     _refuse_other_kinds(request)
     if (request.content_length or 0) > BODY_BYTES_MAX:
         raise web.HTTPRequestEntityTooLarge(BODY_BYTES_MAX)
-    if request.content.is_eof():  # It is all here, as nearly always: nothing to wait for.
-        body = request.content.read_nowait()
-        if len(body) > BODY_BYTES_MAX:  # It came in chunks, without saying how long it is.
-            raise web.HTTPRequestEntityTooLarge(BODY_BYTES_MAX)
-        return body
+    if request.content.is_eof():  # It is all here, as nearly always: no timer needed.
+        return await request.read()
     try:
         async with asyncio.timeout(BODY_SECONDS_MAX):
             return await request.read()
