@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import gc
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -12,7 +11,7 @@ import uvloop
 from aiohttp import web
 from prometheus_client import disable_created_metrics
 
-from ostatok import logs
+from ostatok import garbage, logs
 from ostatok.errors import OstatokError
 from ostatok.payment import BODY_BYTES_MAX
 from ostatok.settings import PREFIX, Settings
@@ -36,13 +35,6 @@ LINGERING_SECONDS = 2.0
 
 CLOSE_SECONDS_MIN = 0.5
 """What the producer has at the least for its last words when the drain took all its time."""
-
-GARBAGE_OBJECTS = 10_000
-"""How many objects more than at the last look make Python look for circles among the new ones.
-
-A webhook makes dozens that live until Kafka has it. By Python's own measure (700) a tenth of the
-processor time went into looking at them again and again.
-"""
 
 log = structlog.get_logger()
 
@@ -126,8 +118,7 @@ async def _serve(settings: Settings) -> None:
     app = create_app(settings, Publisher(settings), Topic(settings), Reader(settings))
     runner = make_runner(app, settings)
     await runner.setup()
-    gc.freeze()  # What a service is made of is never garbage: it need not be looked at.
-    gc.set_threshold(GARBAGE_OBJECTS)
+    garbage.look_seldom()
     try:
         await _listen(runner, settings)
         host, port = runner.addresses[0][:2]

@@ -4,7 +4,6 @@ The only module that reads the settings at import: Faust wants a module-level ap
 """
 
 import asyncio
-import gc
 from typing import Any
 
 import faust
@@ -13,7 +12,7 @@ from faust.app.base import BootStrategy
 from faust.auth import SASLCredentials, SSLCredentials
 from yarl import URL
 
-from ostatok import logs
+from ostatok import garbage, logs
 from ostatok.errors import OstatokError
 from ostatok.kafka import ssl_context
 from ostatok.settings import Settings, load
@@ -29,13 +28,6 @@ from ostatok_stream.watchdog import Progress, Watchdog
 from ostatok_stream.worker import Worker
 
 log = structlog.get_logger()
-
-GARBAGE_OBJECTS = 10_000
-"""How many objects more than at the last look make Python look for circles among the new ones.
-
-A fetch is tens of thousands that live until it is applied. By Python's own measure (700) an eighth
-of the processor time went into looking at them again and again.
-"""
 
 QUEUE_NEVER_FULL = 100
 """Far more fetches than the brake lets through: Faust's own, which starves, never sets in."""
@@ -179,8 +171,7 @@ def make_app(settings: Settings) -> App:
 
 def run() -> None:
     """Run the worker until SIGTERM or SIGINT; ends the process, see worker.py."""
-    gc.freeze()  # What the worker is made of is never garbage: it need not be looked at.
-    gc.set_threshold(GARBAGE_OBJECTS)
+    garbage.look_seldom()
     app.worker_init()  # As `faust worker` does.
     worker = Worker(app, app.monitoring, quiet=True)
     worker.spinner = None
