@@ -10,6 +10,7 @@ import faust
 import structlog
 from faust.app.base import BootStrategy
 from faust.auth import SASLCredentials, SSLCredentials
+from faust.tables import TableManager
 from yarl import URL
 
 from ostatok import garbage, logs
@@ -47,6 +48,15 @@ class ConsumersOnly(BootStrategy):
     """What Faust starts: not the Kafka producer that it has by default; a worker writes nothing."""
 
     enable_kafka_producer = False
+
+
+class NoTables(TableManager):
+    """What Faust asks for at each rebalance; it waits a second for tables, and there are none."""
+
+    async def on_start(self) -> None:
+        """Start at once."""
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class App(faust.App):
@@ -147,6 +157,7 @@ def make_app(settings: Settings) -> App:
         logging_config=LOGGING,
         autodiscover=False,
         Worker=Worker,  # Also for `faust worker`.
+        TableManager=NoTables,
     )
     applier = Applier(
         settings.topic,
