@@ -51,7 +51,7 @@ class ConsumersOnly(BootStrategy):
 
 
 class NoTables(TableManager):
-    """What Faust asks for at each rebalance; it waits a second for tables, and there are none."""
+    """Faust's tables without the second that it waits for some to be declared: there are none."""
 
     async def on_start(self) -> None:
         """Start at once."""
