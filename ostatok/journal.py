@@ -136,7 +136,7 @@ _match_rfc3339 = re.compile(
 
 def _rfc3339(moment: datetime) -> str:
     """RFC 3339 in UTC with microseconds: ``2024-04-27T21:00:00.000000Z``."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
 
 
 def _received_at(headers: dict[str, bytes | None], timestamp_ms: int) -> datetime:

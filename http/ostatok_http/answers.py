@@ -5,9 +5,9 @@ The short bodies are the contract of the service that this one replaces. Who ask
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from random import getrandbits
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 import structlog
@@ -40,6 +40,8 @@ OPERATION_ID = web.RequestKey("operation_id", str)
 """Of a body that is a payment: a refusal of it is logged with it."""
 ANSWER = web.RequestKey("answer", str)
 """What a handler answered, in the metrics' words."""
+
+Request = TypeVar("Request", bound=web.BaseRequest)
 
 _UUID_FREE_BITS = ~(0xF << 76 | 0x3 << 62)
 _UUID_VERSION_4 = 0x4 << 76 | 0x2 << 62
@@ -105,16 +107,34 @@ _BY_STATUS = {
 }
 
 
-def answering(settings: Settings, metrics: Metrics) -> Middleware:
-    """Make the only middleware: request ids, errors to statuses, and the count of answers."""
-    refused = Events("webhook_refused", wanted=settings.log_operations)
+class Answering:
+    """Request ids, errors to statuses, and the count of answers: around every handler."""
 
-    @web.middleware
-    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._refused = Events("webhook_refused", wanted=settings.log_operations)
+
+    @property
+    def middleware(self) -> Middleware:
+        """For what comes through aiohttp's router."""
+
+        @web.middleware
+        async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+            route = (request.match_info.route.name or "").partition(".")[0]
+            return await self.answer(request, route, handler)
+
+        return answer
+
+    async def answer(
+        self,
+        request: Request,
+        route: str,
+        handler: Callable[[Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        """Let the handler of a route answer, or refuse the request for it."""
         given = request.headers.get(REQUEST_ID_HEADER, "")
         request_id = given if _is_request_id(given) else _new_request_id()
         request[REQUEST_ID] = request_id
-        route = (request.match_info.route.name or "").partition(".")[0]
         try:
             response = await handler(request)
             name = request.get(ANSWER, "")
@@ -130,13 +150,11 @@ def answering(settings: Settings, metrics: Metrics) -> Middleware:
                 operation = (
                     {"operation_id": request[OPERATION_ID]} if OPERATION_ID in request else {}
                 )
-                refused.add(answer=name, fields=fields, request_id=request_id, **operation)
+                self._refused.add(answer=name, fields=fields, request_id=request_id, **operation)
         response.headers[REQUEST_ID_HEADER] = request_id
         response.headers[hdrs.SERVER] = "Ostatok"
-        metrics.answered(route, name)
+        self._metrics.answered(route, name)
         return response
-
-    return answer
 
 
 def refusal_of(error: Exception, route: str) -> Refusal:  # noqa: PLR0911  # one for each refusal
@@ -171,7 +189,7 @@ def refuse_organization(headers: Mapping[str, str] | None = None) -> NoReturn:
     raise web.HTTPNotFound(headers=headers)
 
 
-def _response(refusal: Refusal, error: Exception, request: web.Request) -> web.Response:
+def _response(refusal: Refusal, error: Exception, request: web.BaseRequest) -> web.Response:
     headers: dict[str, str] = {hdrs.VARY: hdrs.ACCEPT}
     if isinstance(error, HTTPException):
         headers |= {name: error.headers[name] for name in _OF_THE_ERROR if name in error.headers}

@@ -17,8 +17,9 @@ from ostatok.payment import BODY_BYTES_MAX
 from ostatok.settings import PREFIX, Settings
 from ostatok.topic import Topic
 from ostatok_db.reading import Reader
-from ostatok_http.answers import answering
+from ostatok_http.answers import Answering
 from ostatok_http.balance import BalanceEndpoint, Balances
+from ostatok_http.fast_path import FAST_PATH, WEBHOOK, FastPath, Runner
 from ostatok_http.health import Health
 from ostatok_http.journal_check import JournalCheck
 from ostatok_http.metrics import Metrics
@@ -50,13 +51,15 @@ def create_app(
     receiver = Receiver(settings, journal, journal_check, watermark, metrics)
     balance = BalanceEndpoint(balances, metrics)
     health = Health(journal, journal_check, ledger)
+    answering = Answering(settings, metrics)
     app = web.Application(
-        middlewares=[answering(settings, metrics)],
+        middlewares=[answering.middleware],
         client_max_size=BODY_BYTES_MAX,
     )
+    app[FAST_PATH] = FastPath(answering, receiver.receive, balance.of)
     # A sender that leaves out the last slash means the same: a redirect would lose its body.
     for end, bare in (("/", ""), ("", ".bare")):
-        app.router.add_post(f"/api/webhook/bank{end}", receiver.receive, name=f"webhook{bare}")
+        app.router.add_post(f"{WEBHOOK[:-1]}{end}", receiver.receive, name=f"webhook{bare}")
         path = f"/api/organizations/{{inn:[^/]*}}/balance{end}"
         app.router.add_get(path, balance.get, name=f"balance{bare}")
     app.router.add_get("/healthz", health.alive)
@@ -87,7 +90,7 @@ def create_app(
 
 def make_runner(app: web.Application, settings: Settings) -> web.AppRunner:
     """Serve ``app`` with this service's limits on what a client may do."""
-    return web.AppRunner(
+    return Runner(
         app,
         access_log=None,  # Each webhook is an event of our own.
         auto_decompress=False,  # A compressed body is refused, so it is never inflated.

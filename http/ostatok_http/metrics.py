@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, values
 from prometheus_client.aiohttp import make_aiohttp_handler
@@ -104,25 +103,18 @@ class Metrics:
         if counters is not None:
             counters.get(answer, counters["failed"]).inc()
 
-    @contextmanager
-    def publishing(self) -> Iterator[None]:
-        """Around the time in which the journal has a webhook in hand."""
+    def publishing(self) -> None:
+        """Count a webhook that the journal has in hand from now on."""
         self._publishing.inc()
-        started = perf_counter()
-        try:
-            yield
-        finally:
-            self._publish_seconds.observe(perf_counter() - started)
-            self._publishing.dec()
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Around a balance read."""
-        started = perf_counter()
-        try:
-            yield
-        finally:
-            self._balance_seconds.observe(perf_counter() - started)
+    def published(self, seconds: float) -> None:
+        """Count that the journal has acknowledged one after so long, or has not."""
+        self._publish_seconds.observe(seconds)
+        self._publishing.dec()
+
+    def read(self, seconds: float) -> None:
+        """Count a balance read that took so long."""
+        self._balance_seconds.observe(seconds)
 
 
 @contextmanager

@@ -4,7 +4,7 @@
 :class:`ostatok_db.reading.Reader` are the real ones.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from ostatok.topic import Range
@@ -29,8 +29,8 @@ class Journal(Protocol):
     async def close(self, seconds: float) -> None:
         """Send what is in hand, for at most ``seconds``, and let go."""
 
-    async def publish(self, key: bytes, value: bytes, headers: RecordHeaders) -> Position:
-        """Return once the journal has the record.
+    def publish(self, key: bytes, value: bytes, headers: RecordHeaders) -> Awaitable[Position]:
+        """Give what returns once the journal has the record.
 
         Raises :class:`ostatok.errors.JournalUnavailable` when that did not happen in time; then
         nobody knows whether the record is in the journal, and the sender has to repeat it.

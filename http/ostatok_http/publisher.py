@@ -83,10 +83,10 @@ class Publisher:
         """How many records wait for their acknowledgement."""
         return len(self._in_hand)
 
-    async def publish(self, key: bytes, value: bytes, headers: RecordHeaders) -> Position:
-        """Return once every in-sync replica has the record, with its place in the journal.
+    def publish(self, key: bytes, value: bytes, headers: RecordHeaders) -> asyncio.Future[Position]:
+        """Give what is done once every in-sync replica has the record: its place in the journal.
 
-        Raises :class:`JournalFull` at once when too many are in hand, and
+        Raises :class:`JournalFull` at once when too many are in hand; the future raises
         :class:`JournalUnavailable` when no acknowledgement came in time.
         """
         if not self._open:
@@ -108,7 +108,7 @@ class Publisher:
             self._note_failure(error.args[0], _ANY_PARTITION)
             raise JournalUnavailable(f"Kafka: {error.args[0]}") from error
         self._in_hand[waiting] = None
-        return await waiting.future
+        return waiting.future
 
     async def missing(self) -> Literal["broker", "topic"] | None:
         """What is not there of all that a record needs."""

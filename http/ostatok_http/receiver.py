@@ -3,6 +3,7 @@
 import asyncio
 import re
 from datetime import UTC, datetime
+from time import perf_counter
 
 from aiohttp import hdrs, web
 
@@ -14,6 +15,7 @@ from ostatok_http.answers import ANSWER, JSON, OPERATION_ID, POSITION_HEADER, RE
 from ostatok_http.events import Events
 from ostatok_http.journal_check import JournalCheck
 from ostatok_http.metrics import Metrics
+from ostatok_http.ok import Ok
 from ostatok_http.ports import Journal, Position
 from ostatok_http.watermark import Watermark
 
@@ -43,7 +45,7 @@ class Receiver:
         self._check_digits = settings.inn_check_digits
         self._accepted = Events("webhook_accepted", wanted=settings.log_operations)
 
-    async def receive(self, request: web.Request) -> web.Response:
+    async def receive(self, request: web.BaseRequest) -> Ok:
         """Answer 200 once the journal has the payment, new or seen before."""
         body = await _read(request)
         payment = self._parse(body)
@@ -51,7 +53,7 @@ class Receiver:
         position = await self._publish(payment, body, request)
         request[ANSWER] = "accepted"
         receipt = f"{position.partition}:{position.offset}"
-        return web.Response(body=_ACCEPTED, content_type=JSON, headers={POSITION_HEADER: receipt})
+        return Ok(_ACCEPTED, {POSITION_HEADER: receipt})
 
     def _parse(self, body: bytes) -> Payment:
         payment = parse(body)
@@ -59,7 +61,7 @@ class Receiver:
             raise InvalidPayment({"payer_inn": "has wrong check digits"})
         return payment
 
-    async def _publish(self, payment: Payment, body: bytes, request: web.Request) -> Position:
+    async def _publish(self, payment: Payment, body: bytes, request: web.BaseRequest) -> Position:
         headers = headers_of(
             source=SOURCE,
             received_at=datetime.now(UTC),
@@ -67,8 +69,12 @@ class Receiver:
             traceparent=_traceparent(request),
         )
         self._journal_check.require_match()
-        with self._metrics.publishing():
+        self._metrics.publishing()
+        started = perf_counter()
+        try:
             position = await self._journal.publish(key_of(payment.inn), body, headers)
+        finally:
+            self._metrics.published(perf_counter() - started)
         # Once more: what was found in the meantime may be true of the topic that has the record.
         self._journal_check.require_match()
         # Before the 200 goes out: whoever has it may read at once, from any worker.
@@ -83,7 +89,7 @@ class Receiver:
         return position
 
 
-async def _read(request: web.Request) -> bytes:
+async def _read(request: web.BaseRequest) -> bytes:
     """The body as it came. A body that is too long or of another kind is not even read."""
     _refuse_other_kinds(request)
     if (request.content_length or 0) > BODY_BYTES_MAX:
@@ -104,7 +110,7 @@ _is_charset_other_than_utf8 = re.compile(
 ).search
 
 
-def _refuse_other_kinds(request: web.Request) -> None:
+def _refuse_other_kinds(request: web.BaseRequest) -> None:
     content_type = request.headers.get(hdrs.CONTENT_TYPE)
     if content_type and content_type != JSON:
         media_type = content_type.partition(";")[0].strip().lower()
@@ -121,7 +127,7 @@ _is_traceparent = re.compile(
 ).fullmatch
 
 
-def _traceparent(request: web.Request) -> str | None:
+def _traceparent(request: web.BaseRequest) -> str | None:
     """The W3C trace context of the request, passed on only when it is one."""
     given = request.headers.get("traceparent")
     return given if given and _is_traceparent(given) else None

@@ -96,7 +96,7 @@ def early_200() -> None:
             raise JournalUnavailable from None
         return Position(0, 0)
 
-    Publisher.publish = publish  # type: ignore[method-assign]
+    Publisher.publish = publish  # type: ignore[method-assign,assignment]
 
 
 OF_THE_WORKER: dict[str, Callable[[Reach], None]] = {

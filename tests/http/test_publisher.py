@@ -75,7 +75,7 @@ async def test_silence_is_not_waited_out(opened: Open, monkeypatch: pytest.Monke
 async def test_more_than_the_limit_is_refused_at_once(opened: Open) -> None:
     """With as many in hand as may be, the next one hears so without waiting for any time-out."""
     publisher = await opened(http_requests_max=3)
-    waiting = [asyncio.create_task(publisher.publish(b"1", b"{}", [])) for _ in range(3)]
+    waiting = [asyncio.ensure_future(publisher.publish(b"1", b"{}", [])) for _ in range(3)]
     await asyncio.sleep(0)
     assert publisher.in_hand == 3
     with pytest.raises(JournalFull):
@@ -89,7 +89,7 @@ async def test_more_than_the_limit_is_refused_at_once(opened: Open) -> None:
 async def test_a_full_queue_is_refused_at_once(opened: Open) -> None:
     """When librdkafka's own queue is full of records given up long ago, that is said at once."""
     publisher = await opened({"queue.buffering.max.messages": 1})
-    waiting = asyncio.create_task(publisher.publish(b"1", b"{}", []))
+    waiting = asyncio.ensure_future(publisher.publish(b"1", b"{}", []))
     await asyncio.sleep(0)
     with pytest.raises(JournalFull):
         await asyncio.wait_for(publisher.publish(b"1", b"{}", []), 1)
@@ -116,7 +116,7 @@ async def test_a_topic_that_is_not_there_is_not_made(opened: Open) -> None:
 async def test_a_stop_answers_everyone(opened: Open) -> None:
     """Who still waits when the time to stop is over is told; and nothing is taken after that."""
     publisher = await opened()
-    waiting = asyncio.create_task(publisher.publish(b"1", b"{}", []))
+    waiting = asyncio.ensure_future(publisher.publish(b"1", b"{}", []))
     await asyncio.sleep(0)
     await asyncio.wait_for(publisher.close(0.1), 10)
     with pytest.raises(JournalUnavailable):
@@ -128,7 +128,7 @@ async def test_a_stop_answers_everyone(opened: Open) -> None:
 async def test_a_stop_delivers_what_is_in_hand(opened: Open) -> None:
     """What was taken before the stop is acknowledged in the time that is left."""
     publisher = await opened(MOCK)
-    waiting = [asyncio.create_task(publisher.publish(b"1", b"{}", [])) for _ in range(100)]
+    waiting = [asyncio.ensure_future(publisher.publish(b"1", b"{}", [])) for _ in range(100)]
     await asyncio.sleep(0)
     await publisher.close(20)
     offsets = [(await task).offset for task in waiting]
@@ -138,7 +138,7 @@ async def test_a_stop_delivers_what_is_in_hand(opened: Open) -> None:
 async def test_a_request_that_is_given_up_is_forgotten(opened: Open) -> None:
     """A cancelled request neither breaks the report that comes for it nor stays in hand."""
     publisher = await opened(MOCK)
-    given_up = asyncio.create_task(publisher.publish(b"1", b"{}", []))
+    given_up = asyncio.ensure_future(publisher.publish(b"1", b"{}", []))
     await asyncio.sleep(0)
     given_up.cancel()
     position = await publisher.publish(b"1", b"{}", [])

@@ -1,0 +1,64 @@
+"""The way of the two requests that come by the thousand: past aiohttp's router and middlewares.
+
+They cost as much as a webhook's parsing and publishing together. Whatever is not exactly one of
+the two, and whatever wants more of HTTP than a body and an answer, goes aiohttp's usual way, to
+the same handlers.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from aiohttp import hdrs, web
+
+from ostatok_http.answers import Answering
+
+WEBHOOK = "/api/webhook/bank/"
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+_match_balance = re.compile(r"/api/organizations/([0-9]{10}|[0-9]{12})/balance/").fullmatch
+
+
+class FastPath:
+    """Hands the two requests to their handlers itself."""
+
+    def __init__(
+        self,
+        answering: Answering,
+        receive: Handler,
+        balance_of: Callable[[str, web.BaseRequest], Awaitable[web.StreamResponse]],
+    ) -> None:
+        self._answering = answering
+        self._receive = receive
+        self._balance_of = balance_of
+
+    def instead_of(self, usual: Handler) -> Handler:
+        """Give what handles a server's requests, the rest of them by ``usual``."""
+
+        def handle(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+            path = request.raw_path
+            if hdrs.EXPECT in request.headers:
+                pass
+            elif path == WEBHOOK and request.method == hdrs.METH_POST:
+                return self._answering.answer(request, "webhook", self._receive)
+            elif request.method == hdrs.METH_GET and (found := _match_balance(path)):
+                handler = partial(self._balance_of, found[1])
+                return self._answering.answer(request, "balance", handler)
+            return usual(request)
+
+        return handle
+
+
+FAST_PATH = web.AppKey("fast_path", FastPath)
+
+
+class Runner(web.AppRunner):
+    """Runs the service with its fast path."""
+
+    async def setup(self) -> None:
+        """Open the service; it may listen then."""
+        await super().setup()
+        if (server := self.server) is not None:
+            fast_path = self.app[FAST_PATH]
+            server.request_handler = fast_path.instead_of(server.request_handler)
