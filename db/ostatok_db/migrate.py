@@ -1,16 +1,9 @@
-"""The schema: made and brought up to date by Alembic from plain SQL, one process at a time."""
+"""The schema: made and brought up to date, one process at a time; see upgrade.py for how."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.resources import as_file, files
+from importlib.resources import files
 
 import psycopg
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from psycopg import sql
-from sqlalchemy import create_engine
-from sqlalchemy.pool import NullPool
 
 from ostatok.errors import LedgerError
 from ostatok.settings import Settings
@@ -33,10 +26,30 @@ def migrate(settings: Settings) -> str:
         _check_encoding(connection)
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-        with _alembic(target) as config:
-            command.upgrade(config, "head")
-            head = ScriptDirectory.from_config(config).get_current_head()
-    return str(head)
+        newest = newest_revision()
+        if _revision(connection, schema) != newest:
+            # Alembic takes longer to load than all the rest here to run, and mostly has no work.
+            from ostatok_db.upgrade import upgrade  # noqa: PLC0415
+
+            upgrade(target)
+    return newest
+
+
+def newest_revision() -> str:
+    """Give the revision of the schema that this version of the code makes."""
+    versions = files("ostatok_db").joinpath("migrations/versions")
+    return max(one.name for one in versions.iterdir() if one.name.endswith(".py")).partition("_")[0]
+
+
+def _revision(connection: psycopg.Connection[tuple[object, ...]], schema: str) -> object:
+    """Give the revision that the schema has; None before the first."""
+    table = sql.Identifier(schema, "alembic_version")
+    exists = connection.execute("SELECT to_regclass(%s)", (table.as_string(connection),))
+    if exists.fetchone() == (None,):
+        return None
+    statement = sql.SQL("SELECT version_num FROM {}").format(table)
+    row = connection.execute(statement).fetchone()
+    return row and row[0]
 
 
 def stored_offsets(settings: Settings) -> dict[int, tuple[int, str]]:
@@ -71,18 +84,3 @@ def _check_encoding(connection: psycopg.Connection[tuple[object, ...]]) -> None:
         raise LedgerError(
             "The database's encoding must be UTF8.", hint="CREATE DATABASE … ENCODING 'UTF8'."
         )
-
-
-@contextmanager
-def _alembic(target: str) -> Iterator[Config]:
-    engine = create_engine(
-        "postgresql+psycopg://", creator=lambda: psycopg.connect(target), poolclass=NullPool
-    )
-    with as_file(files("ostatok_db").joinpath("migrations")) as folder:
-        config = Config()
-        config.set_main_option("script_location", str(folder).replace("%", "%%"))
-        config.set_main_option("path_separator", "os")
-        with engine.connect() as connection:
-            config.attributes["connection"] = connection
-            yield config
-            connection.commit()

@@ -66,11 +66,12 @@ class Part:
 class Running:
     """The process of a part, started by making this object.
 
+    It reads ``stdin``; one that is ``held`` finds its input open and without end until ``begin``.
     Must be made in a thread that lives as long as the process: Linux counts that thread as
     the parent whose death ends it.
     """
 
-    def __init__(self, part: Part, stdin: bytes = b"") -> None:
+    def __init__(self, part: Part, stdin: bytes = b"", *, held: bool = False) -> None:
         self.part = part
         self.started_at = time.monotonic()
         uid, gid = part.user or (None, None)
@@ -82,7 +83,7 @@ class Running:
                 self._process = subprocess.Popen(
                     part.argv,
                     env=dict(part.environment),
-                    stdin=given,
+                    stdin=subprocess.PIPE if held else given,
                     stdout=log,
                     stderr=None if log is None else subprocess.STDOUT,
                     # Another user may not be allowed where we are.
@@ -131,6 +132,11 @@ class Running:
                     lines += log.read().decode(errors="replace").splitlines()[-count:]
         return "\n".join(f"  {line}" for line in lines)
 
+    def begin(self) -> None:
+        """End the input of one that is held."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
     async def wait_ready(self) -> None:
         """Wait until it is ready. Raises LocalError when it ends or its limit has passed."""
         deadline = time.monotonic() + self.part.ready_seconds
@@ -168,6 +174,7 @@ class Running:
         """SIGKILL it and whatever is left of its process group, and wait for its end."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
+        self.begin()
         self._process.wait()
 
     async def _ended(self, seconds: float, tick: Callable[[], None] = lambda: None) -> bool:

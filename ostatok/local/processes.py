@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from ostatok.local.parts import Part
 from ostatok.settings import PREFIX, Settings
 
-_OSTATOK = (sys.executable, "-m", "ostatok")
+_OSTATOK = (sys.executable, "-m", "ostatok.local.held")
 _PROBE_SECONDS = 2.0
 # With the embedded services, how to reach the services is not the caller's to set.
 _SERVICES = ("OSTATOK_KAFKA_", "OSTATOK_DATABASE_")

@@ -46,12 +46,25 @@ class Supervisor:
 
         Raises LocalError when one is not; what was started then still runs, until ``stop``.
         """
-        new: list[_Kept] = []
         for part in parts:
-            new.append(_Kept(part, Running(part)))
-            self._kept.append(new[-1])
+            self._kept.append(_Kept(part, Running(part)))
         if wait:
-            await together(*(kept.running.wait_ready() for kept in new))
+            await self.wait_ready(parts)
+
+    def hold(self, parts: Sequence[Part]) -> None:
+        """Start the parts at the same time, each to load and then to wait until ``begin``."""
+        for part in parts:
+            self._kept.append(_Kept(part, Running(part, held=True)))
+
+    async def begin(self, parts: Sequence[Part]) -> None:
+        """Let parts that are held go on, and wait until all are ready. Raises as ``start``."""
+        for running in self._of(parts):
+            running.begin()
+        await self.wait_ready(parts)
+
+    async def wait_ready(self, parts: Sequence[Part]) -> None:
+        """Wait until the parts are ready, which were started or begun. Raises as ``start``."""
+        await together(*(running.wait_ready() for running in self._of(parts)))
 
     async def watch(self) -> None:
         """Start again what dies, until cancelled."""
@@ -74,6 +87,9 @@ class Supervisor:
         """The ids of the processes of a part that run now, by their numbers."""
         running = (k.running for k in self._kept if k.part.name == name)
         return [process.pid for process in running if process.exit_code is None]
+
+    def _of(self, parts: Sequence[Part]) -> list[Running]:
+        return [kept.running for kept in self._kept if any(kept.part is part for part in parts)]
 
     def _look_after(self, kept: _Kept) -> None:
         now = time.monotonic()

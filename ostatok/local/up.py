@@ -12,7 +12,6 @@ from ostatok.local.kafka import EmbeddedKafka
 from ostatok.local.parts import Running
 from ostatok.local.postgres import DATABASE, ROLE, EmbeddedPostgres
 from ostatok.local.screen import Screen
-from ostatok.local.service import Service
 from ostatok.local.supervisor import Supervisor, together
 
 # All parts must be down within 10 s; what is left after the drain goes to Kafka and Postgres.
@@ -75,24 +74,37 @@ class _System:
 
     async def run(self, http: int, stream: int) -> None:
         """Bring everything up, say where it is, and keep it up until cancelled."""
-        await together(self._start(self.postgres, "Postgres"), self._start(self.kafka, "Kafka"))
+        await together(*(one.prepare(self.screen.progress) for one in (self.postgres, self.kafka)))
         environment = processes.embedded_environment(
             self.postgres.database_url, self.kafka.bootstrap_servers
         )
         environment["OSTATOK_HTTP_DRAIN_SECONDS"] = str(HTTP_DRAIN_SECONDS)
-        self.screen.progress("Schema and topic: migrating")
         given = processes.Given(environment, self.folder.log)
-        await Running(processes.migrate_part(given)).wait_success()
         self._metrics_ports = [ports.free_port() for _ in range(stream)]
         shared = self.folder.empty_folder("http")
-        self.screen.progress(f"Starting {stream} stream")
-        await self.supervisor.start(processes.stream_parts(given, self._metrics_ports))
-        # Last: once the port answers, a balance has what was posted a moment before.
-        self.screen.progress(f"Starting {http} http")
+        streams = processes.stream_parts(given, self._metrics_ports)
         served = processes.http_parts(
             given, host=self.host, port=self.port, workers=http, folder=shared
         )
-        await self.supervisor.start(served)
+        services = [self.postgres.part(), self.kafka.part()]
+        self.screen.progress("Starting Postgres and Kafka")
+        await self.supervisor.start(services, wait=False)
+        # Ours take longer to load than Postgres takes to start, and Kafka leaves a core idle at
+        # times: they load now, and begin when all that they need is there.
+        migration = Running(processes.migrate_part(given), held=True)
+        try:
+            self.supervisor.hold([*streams, *served])
+            await self.supervisor.wait_ready(services)
+            self.screen.progress("Schema and topic: migrating")
+            migration.begin()
+            await migration.wait_success()
+        finally:
+            migration.kill()
+        self.screen.progress(f"Starting {stream} stream")
+        await self.supervisor.begin(streams)
+        # Last: once the port answers, a balance has what was posted a moment before.
+        self.screen.progress(f"Starting {http} http")
+        await self.supervisor.begin(served)
         self._is_ready = True
         self._note()
         self._say_where()
@@ -104,11 +116,6 @@ class _System:
         except LocalError as error:
             # Everything works without it, only the next start is slower.
             self.screen.line(str(error))
-
-    async def _start(self, service: Service, title: str) -> None:
-        await service.prepare(self.screen.progress)
-        self.screen.progress(f"{title}: starting")
-        await self.supervisor.start([service.part()])
 
     def _note(self) -> None:
         """Keep run.json true."""

@@ -27,6 +27,12 @@ signal.signal(signal.SIGTERM, end)
 note("began")
 while True: signal.pause()
 """
+# The same when its input has ended.
+HELD = f"""
+import sys
+with open(sys.argv[3], "a") as file: file.write(f"loaded {{sys.argv[1]}}\\n")
+sys.stdin.read()
+{NOTING}"""
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
 
 
@@ -113,6 +119,30 @@ async def test_who_uses_a_service_goes_before_it(scene: Scene) -> None:
     assert set(ends[:2]) == {"asked http", "asked stream"}
     assert set(ends[2:4]) == {"ended http", "ended stream"}
     assert set(ends[4:6]) == {"asked kafka", "asked postgres"}
+
+
+async def test_a_held_part_loads_and_begins_when_told(scene: Scene) -> None:
+    """Held back, a part does nothing until it may begin; started again, it begins by itself."""
+    part = scene.part("http", HELD)
+    scene.supervisor.hold([part])
+    await until(lambda: scene.noted() == ["loaded http"])
+    assert not await part.ready()
+    await scene.supervisor.begin([part])
+    assert scene.noted() == ["loaded http", "began http"]
+    watch = asyncio.create_task(scene.supervisor.watch())
+    os.kill(scene.supervisor.pids("http")[0], signal.SIGKILL)
+    await until(lambda: scene.noted()[2:] == ["loaded http", "began http"])
+    watch.cancel()
+
+
+async def test_a_held_part_can_be_stopped(scene: Scene) -> None:
+    """When a start fails, the parts that were held go too, at once and without having begun."""
+    scene.supervisor.hold([scene.part("http", HELD)])
+    await until(lambda: scene.noted() == ["loaded http"])
+    (pid,) = scene.supervisor.pids("http")
+    assert await scene.supervisor.stop() == []
+    assert not is_alive(pid)
+    assert scene.noted() == ["loaded http"]
 
 
 async def test_a_part_that_will_not_end_is_killed_and_named(scene: Scene) -> None:

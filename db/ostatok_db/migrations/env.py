@@ -1,4 +1,4 @@
-"""What Alembic runs: the revisions, on the connection that migrate.py holds."""
+"""What Alembic runs: the revisions, on the connection that upgrade.py holds."""
 
 from alembic import context
 

@@ -1,0 +1,40 @@
+"""The commands that ``up`` holds back: real ones, with settings that end them at once."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ostatok.cli import main
+from ostatok.local.held import MODULES
+
+# Its input is one that tells, when it is read to its end, what is loaded by then.
+CODE = """
+import sys
+from ostatok.local import held
+class Input:
+    def read(self):
+        print(*sys.modules)
+        return b""
+    buffer = property(lambda self: self)
+sys.stdin = Input()
+held.main()
+"""
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_it_loads_first_and_runs_when_its_input_ends(name: str) -> None:
+    """What it imports late is there before the word to begin; then it is that command."""
+    assert name in main.commands
+    held = subprocess.run(
+        (sys.executable, "-c", CODE, name),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "OSTATOK_TOPIC": "no/topic"},
+    )
+    assert set(MODULES[name]) <= set(held.stdout.split())
+    assert held.returncode == 1
+    assert held.stderr.startswith("ostatok: OSTATOK_TOPIC")
