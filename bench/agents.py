@@ -64,7 +64,7 @@ def against(peer: Peer) -> Callable[[Lab, Size], AbstractAsyncContextManager[Sid
 
     @asynccontextmanager
     async def sides(lab: Lab, size: Size) -> AsyncIterator[Sides]:
-        batch, organizations = size.of(4_000, 200), size.of(10_000, 200)
+        batch, organizations = size.of(8_000, 200), size.of(10_000, 200)
         python = str(await peers.interpreter(peer.needs)) if peer.needs else sys.executable
         mixes = [
             Mix(payments, organizations, duplicates=DUPLICATES)

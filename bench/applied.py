@@ -121,7 +121,7 @@ def against_copy(
     @asynccontextmanager
     async def sides(lab: Lab, size: Size) -> AsyncIterator[Sides]:
         mix = mix_of(size)
-        batch = size.of(4_000, 200)
+        batch = size.of(8_000, 200)
         source = await lab.new_settings(stream_batch_records_max=batch)
         await asyncio.to_thread(fill, source, mix)
         rows: list[Rows] = []

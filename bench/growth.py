@@ -45,7 +45,7 @@ async def against_empty(lab: Lab, size: Size) -> AsyncIterator[Sides]:
     """
     many = size.of(10_000_000, 4_000)
     mix = Mix(size.of(200_000, 2_000), size.of(10_000, 200))
-    batch = size.of(4_000, 200)
+    batch = size.of(8_000, 200)
     reads = size.of(10 * READS_PER_SECOND, READS_PER_SECOND)
     pick, seeds = random.Random(2), count(2)
     inns = list({inn for inn, _ in bodies(mix)})

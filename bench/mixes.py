@@ -30,7 +30,7 @@ def against_plain(**special: Any) -> Callable[[Lab, Size], AbstractAsyncContextM
 
 async def _applying(lab: Lab, size: Size, mix: Mix) -> Run:
     """Fill a topic with the mix, and give what applies it to an empty ledger."""
-    source = await lab.new_settings(stream_batch_records_max=size.of(4_000, 200))
+    source = await lab.new_settings(stream_batch_records_max=size.of(8_000, 200))
     await asyncio.to_thread(fill, source, mix)
     expected = await asyncio.to_thread(outcomes_of, mix)
 

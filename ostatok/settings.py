@@ -126,7 +126,7 @@ class Settings(BaseSettings):
         5, description="how long Kafka may take to acknowledge before a webhook gets 503"
     )
     publish_linger_ms: Annotated[float, Field(ge=0, le=1000)] = Field(
-        3, description="how long the producer collects records for one produce request"
+        5, description="how long the producer collects records for one produce request"
     )
     read_wait_seconds: Annotated[float, Field(ge=0, le=30)] = Field(
         1, description="how long a balance read waits for webhooks already acknowledged; 0 = off"
@@ -137,7 +137,10 @@ class Settings(BaseSettings):
 
     stream_group: str = Field("ostatok", min_length=1, description="the workers' consumer group")
     stream_batch_records_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        4_000, description="records applied in one transaction at the most"
+        8_000, description="records applied in one transaction at the most"
+    )
+    stream_connections: Annotated[int, Field(ge=1, le=16)] = Field(
+        2, description="transactions of a worker at once, each with partitions of its own"
     )
     stream_metrics_host: str = Field(
         "127.0.0.1", description="address of a worker's /healthz, /readyz and /metrics"

@@ -15,7 +15,6 @@ from bench.report import BEGIN, DOCUMENT, END, between, number
 OURS = [name for name, question in questions().items() if not question.needs]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("name", OURS)
 def test_a_bench_runs(name: str) -> None:
     """It starts its services, both sides give figures, and every answer is checked by the bench."""

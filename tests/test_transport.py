@@ -62,7 +62,8 @@ class HandFed(Consumer):
         return False
 
     async def fetch(self) -> Fetch | None:
-        """What getmany hands on of the next fetch."""
+        """What getmany hands on of the next fetch, which is applied at once."""
+        self.app.brake.release()
         async for _, message in self.getmany(1.0):
             value: Any = message.value
             return value  # type: ignore[no-any-return]

@@ -43,6 +43,11 @@ class Batch(msgspec.Struct, frozen=True):
     topic_id: str
     slices: Sequence[Slice]
 
+    @property
+    def records(self) -> int:
+        """How many records it has."""
+        return sum(_records_of(one) for one in self.slices)
+
 
 class Repeat(msgspec.Struct, frozen=True):
     """A duplicate or a conflict, as it was recorded."""
@@ -114,6 +119,27 @@ def slices_of(
     ]
 
 
+def shares_of(slices: Sequence[Slice], many: int) -> list[Sequence[Slice]]:
+    """Deal slices out to at most ``many`` that are applied side by side, each about as long."""
+    shares: list[list[Slice]] = [[] for _ in range(many)]
+    loads = [0] * many
+    for one in sorted(slices, key=_records_of, reverse=True):
+        lightest = loads.index(min(loads))
+        shares[lightest].append(one)
+        loads[lightest] += _records_of(one)
+    return [share for share in shares if share]
+
+
+def pieces_of(batch: Batch, records_max: int) -> Iterator[Batch]:
+    """Cut a batch into pieces of at most so many records, to be applied one after the other."""
+    halves = halves_of(batch) if batch.records > records_max else None
+    if halves is None:
+        yield batch
+        return
+    for half in halves:
+        yield from pieces_of(half, records_max)
+
+
 def halves_of(batch: Batch) -> tuple[Batch, Batch] | None:
     """Cut a batch in two that can be applied one after the other; None when it is one record."""
     if len(batch.slices) > 1:
@@ -128,6 +154,10 @@ def halves_of(batch: Batch) -> tuple[Batch, Batch] | None:
         parts = ([_up_to(one, cut)], [from_offset(one, cut)])
     first, second = (Batch(batch.topic, batch.topic_id, part) for part in parts)
     return first, second
+
+
+def _records_of(one: Slice) -> int:
+    return len(one.entries) + len(one.dead)
 
 
 def buried(batch: Batch, reason: str) -> Batch:

@@ -168,8 +168,7 @@ class Ledger:
                         },
                     )
         counts = Counter(others.values())
-        records = sum(len(one.entries) + len(one.dead) for one in batch.slices)
-        counts[Outcome.APPLIED] = records - counts.total()
+        counts[Outcome.APPLIED] = batch.records - counts.total()
         return Applied(counts, others, repeats)
 
     async def _past_the_fence(

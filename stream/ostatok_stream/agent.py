@@ -1,7 +1,8 @@
-"""What becomes of a fetch: apply all of it in one transaction, and say so."""
+"""What becomes of a fetch: apply all of it, partitions side by side, and say so."""
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -10,48 +11,57 @@ from ostatok import logs
 from ostatok.backoff import backoff
 from ostatok.errors import JournalUnavailable, LedgerUnavailable
 from ostatok.payment import masked
-from ostatok_db.batch import Applied, Batch, Outcome, slices_of
+from ostatok_db.batch import Applied, Batch, Outcome, Slice, pieces_of, shares_of, slices_of
 from ostatok_stream import metrics
 from ostatok_stream.positions import Positions, Session
 from ostatok_stream.transport import Fetch
 from ostatok_stream.watchdog import Progress
 
+SHARED_RECORDS_MIN = 500
+"""A fetch of fewer is applied in one transaction: another commit would cost more than it saves."""
+
 log = structlog.get_logger()
 
 
 class Applier:
-    """Applies fetches, one after the other."""
+    """Applies fetches one after the other, and of each the partitions side by side."""
 
     def __init__(
         self,
-        topic: str,
         positions: Positions,
-        session: Session,
+        sessions: Sequence[Session],
         progress: Progress,
         *,
+        batch_records_max: int,
         log_operations: bool,
     ) -> None:
-        self._topic = topic
         self._positions = positions
-        self._session = session
+        self._sessions = sessions
+        self._batch_records_max = batch_records_max
         self._progress = progress
         self._log_operations = log_operations
 
-    async def apply(self, fetch: Fetch) -> Applied:
+    async def apply(self, fetch: Fetch) -> None:
         """Give every record of the fetch its outcome, waiting for Postgres as long as it takes.
 
-        Raises what waiting can't mend: JournalMismatch, LedgerGap, LedgerCorrupt.
+        Each session takes partitions of its own, so none waits for another's locks. Raises what
+        waiting can't mend: JournalMismatch, LedgerGap, LedgerCorrupt.
         """
-        started = time.perf_counter()
         await self._check_gaps(fetch)
         slices = slices_of(fetch.entries, fetch.dead, fetch.bounds)
-        batch = Batch(self._topic, self._positions.topic_id, slices)
-        applied = await self._apply_until_done(batch)
-        self._progress.made()
-        seconds = time.perf_counter() - started
-        metrics.batch(len(fetch.records), seconds, applied.counts, fetch.bounds)
-        self._log(batch, applied, seconds)
-        return applied
+        many = len(self._sessions) if len(fetch.records) >= SHARED_RECORDS_MIN else 1
+        shares = zip(self._sessions, shares_of(slices, many), strict=False)
+        await asyncio.gather(*(self._apply_share(session, share) for session, share in shares))
+
+    async def _apply_share(self, session: Session, slices: Sequence[Slice]) -> None:
+        whole = Batch(self._positions.topic, self._positions.topic_id, slices)
+        for batch in pieces_of(whole, self._batch_records_max):
+            started = time.perf_counter()
+            applied = await self._apply_until_done(session, batch)
+            self._progress.made()
+            seconds = time.perf_counter() - started
+            metrics.batch(batch, seconds, applied.counts)
+            self._log(batch, applied, seconds)
 
     async def _check_gaps(self, fetch: Fetch) -> None:
         expected = {partition: before for partition, (before, _) in fetch.bounds.items()}
@@ -68,10 +78,10 @@ class Applier:
                     self._progress.made()
                 await asyncio.sleep(seconds)
 
-    async def _apply_until_done(self, batch: Batch) -> Applied:
+    async def _apply_until_done(self, session: Session, batch: Batch) -> Applied:
         for seconds in backoff():
             try:
-                async with self._session.ledger() as ledger:
+                async with session.ledger() as ledger:
                     return await ledger.apply(batch)
             except LedgerUnavailable as error:
                 # Whether a commit went through whose answer was lost, the offsets will say.

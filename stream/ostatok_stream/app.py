@@ -68,7 +68,10 @@ class App(faust.App):
         super().__init__(*args, **kwargs)
         self._settings = settings
         self.journal = Topic(settings)
-        self.session = Session(conninfo(settings, name="stream", writes=True))
+        self.sessions = [
+            Session(conninfo(settings, name="stream", writes=True))
+            for _ in range(settings.stream_connections)
+        ]
         # A connection of its own: a seek must not wait for a batch that waits for Postgres.
         self._looking = Session(conninfo(settings, name="stream positions", writes=True))
         self.progress = Progress()
@@ -93,13 +96,13 @@ class App(faust.App):
         await super().on_start()
 
     async def on_stop(self) -> None:
-        """Wait for the batch in hand: ``close`` takes the lock that it holds.
+        """Wait for the batches in hand: ``close`` takes the lock that each holds.
 
         Only after this Faust cancels the agent.
         """
         self._watchdog.stop()
         await super().on_stop()
-        await self.session.close()
+        await asyncio.gather(*(session.close() for session in self.sessions))
         await self._looking.close()
 
     def _create_directories(self) -> None:
@@ -140,7 +143,7 @@ def make_app(settings: Settings) -> App:
         broker=[URL(f"ostatok://{broker.strip()}") for broker in brokers],
         broker_credentials=_credentials(settings),
         broker_client_id="ostatok-stream",
-        broker_max_poll_records=settings.stream_batch_records_max,
+        broker_max_poll_records=settings.stream_batch_records_max * settings.stream_connections,
         # Of a paused agent aiokafka would leave the group for good; Postgres may be away for hours.
         broker_max_poll_interval=POLL_INTERVAL_SECONDS_MAX,
         broker_session_timeout=15.0,
@@ -160,10 +163,10 @@ def make_app(settings: Settings) -> App:
         TableManager=NoTables,
     )
     applier = Applier(
-        settings.topic,
         app.positions,
-        app.session,
+        app.sessions,
         app.progress,
+        batch_records_max=settings.stream_batch_records_max,
         log_operations=settings.log_operations,
     )
     journal = app.topic(settings.topic, key_serializer="raw", value_serializer="raw", acks=False)

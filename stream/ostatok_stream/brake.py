@@ -8,8 +8,8 @@ comes, and the partition stands still while all others go on.
 import asyncio
 from typing import Any
 
-FETCHES_MAX = 3
-"""The one being applied, and those read ahead. Each holds up to a batch of records."""
+FETCHES_MAX = 2
+"""The one being applied, and one read ahead. Each holds up to a batch of records a connection."""
 
 
 class Brake:

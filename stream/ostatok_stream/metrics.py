@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from ostatok_db.batch import Outcome
+from ostatok_db.batch import Batch, Outcome
 
 records = Counter("ostatok_stream_records", "Records by outcome", ["outcome"])
 batch_records = Histogram(
@@ -14,7 +14,7 @@ batch_records = Histogram(
 )
 batch_seconds = Histogram(
     "ostatok_stream_batch_seconds",
-    "From the turn of a fetch, read by then, to its committed transaction",
+    "From the turn of a batch, read by then, to its committed transaction",
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100),
 )
 retries = Counter("ostatok_stream_retries", "Batches begun again because Postgres was away")
@@ -30,16 +30,11 @@ for _outcome in Outcome:
     records.labels(_outcome)
 
 
-def batch(
-    size: int,
-    seconds: float,
-    counts: Mapping[Outcome, int],
-    bounds: Mapping[int, tuple[int, int]],
-) -> None:
+def batch(batch: Batch, seconds: float, counts: Mapping[Outcome, int]) -> None:
     """Count a batch that is committed."""
-    batch_records.observe(size)
+    batch_records.observe(batch.records)
     batch_seconds.observe(seconds)
     for outcome, count in counts.items():
         records.labels(outcome).inc(count)
-    for partition, (_, after) in bounds.items():
-        next_offset.labels(partition).set(after)
+    for one in batch.slices:
+        next_offset.labels(one.partition).set(one.next_offset)

@@ -54,7 +54,10 @@ def offset_first(reach: Reach) -> None:
 
 def no_on_conflict(_reach: Reach) -> None:
     """An operation seen before is inserted again."""
-    _replace("apply_incoming", "ON CONFLICT (operation_id) DO NOTHING", "")
+    known = (
+        "WHERE NOT EXISTS (SELECT FROM payment AS p WHERE p.operation_id = candidate.operation_id)"
+    )
+    _replace("apply_incoming", known, "")
 
 
 def no_fence(_reach: Reach) -> None:
@@ -69,8 +72,13 @@ _COLUMNS = 'operation_id, inn, amount, document_number, document_date, topic, pa
 def one_statement(_reach: Reach) -> None:
     """Duplicates are classified in the statement that inserts.
 
-    It does not see a winner that another session commits while it waits for its row.
+    It does not see a winner that another session commits while it waits for its row, and passes it.
     """
+    _replace(
+        "apply_incoming",
+        "ORDER BY operation_id\n    RETURNING *",
+        "ORDER BY operation_id ON CONFLICT (operation_id) DO NOTHING\n    RETURNING *",
+    )
     both = f"(SELECT {_COLUMNS} FROM payment UNION ALL SELECT {_COLUMNS} FROM inserted)"
     repeats = queries["record_repeats"].rstrip("; \n")
     repeats = "\n".join(line for line in repeats.splitlines() if not line.startswith("--"))
