@@ -20,7 +20,7 @@ from bench.cli import main
 from bench.lab import Lab
 from bench.outcomes import Outcomes, check_money, outcomes_of
 from bench.payments import Mix, fill
-from bench.question import Figure, Figures, Question, Sides, Size
+from bench.question import BATCH_RECORDS, Figure, Figures, Question, Sides, Size
 from ostatok.local.parts import environment
 from ostatok.settings import Settings
 from ostatok_db.connection import conninfo
@@ -64,7 +64,7 @@ def against(peer: Peer) -> Callable[[Lab, Size], AbstractAsyncContextManager[Sid
 
     @asynccontextmanager
     async def sides(lab: Lab, size: Size) -> AsyncIterator[Sides]:
-        batch, organizations = size.of(8_000, 200), size.of(10_000, 200)
+        batch, organizations = size.of(BATCH_RECORDS, 200), size.of(10_000, 200)
         python = str(await peers.interpreter(peer.needs)) if peer.needs else sys.executable
         mixes = [
             Mix(payments, organizations, duplicates=DUPLICATES)
@@ -129,14 +129,14 @@ def _new_ledger(lab: Lab) -> str:
 QUESTIONS = (
     Question(
         "applied-faust",
-        ours="one worker",
+        ours="one worker, two transactions at once",
         against="a stock Faust agent, one transaction an event",
         figures={"applied": Figure("payments applied/s", "/s", at_least=50)},
         sides=against(FAUST),
     ),
     Question(
         "applied-quix",
-        ours="one worker",
+        ours="one worker, two transactions at once",
         against="Quix Streams, a sink that writes a transaction a checkpoint and partition",
         figures={"applied": Figure("payments applied/s", "/s")},
         sides=against(QUIX),
@@ -144,7 +144,7 @@ QUESTIONS = (
     ),
     Question(
         "applied-faststream",
-        ours="one worker",
+        ours="one worker, two transactions at once",
         against="FastStream, a batch subscriber with a transaction a batch",
         figures={"applied": Figure("payments applied/s", "/s")},
         sides=against(FASTSTREAM),

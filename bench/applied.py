@@ -12,7 +12,7 @@ import psycopg
 from bench.cli import main
 from bench.lab import OSTATOK, Lab
 from bench.payments import Mix, fill
-from bench.question import Figure, Figures, Question, Sides, Size
+from bench.question import BATCH_RECORDS, Figure, Figures, Question, Sides, Size
 from ostatok.local.parts import Running
 from ostatok.local.ports import free_port
 from ostatok.local.processes import environment_of
@@ -121,7 +121,7 @@ def against_copy(
     @asynccontextmanager
     async def sides(lab: Lab, size: Size) -> AsyncIterator[Sides]:
         mix = mix_of(size)
-        batch = size.of(8_000, 200)
+        batch = size.of(BATCH_RECORDS, 200)
         source = await lab.new_settings(stream_batch_records_max=batch)
         await asyncio.to_thread(fill, source, mix)
         rows: list[Rows] = []
@@ -161,8 +161,8 @@ def plain(size: Size) -> Mix:
 QUESTIONS = (
     Question(
         "applied",
-        ours="one worker, chain and all",
-        against="COPY of the same rows into the same tables",
+        ours="one worker, two transactions at once, chain and all",
+        against="COPY of the same rows into the same tables, one connection",
         figures={"applied": Figure("payments applied/s", "/s", at_least=0.4)},
         sides=against_copy(plain),
     ),

@@ -16,7 +16,7 @@ from bench.cli import main
 from bench.lab import Lab
 from bench.load import Job, get, load, write_jobs
 from bench.payments import Mix, bodies, fill
-from bench.question import Figure, Figures, Question, Sides, Size
+from bench.question import BATCH_RECORDS, Figure, Figures, Question, Sides, Size
 from bench.serving import ostatok_http, ostatok_stream
 from bench.webhooks import all_200
 from ostatok.settings import Settings
@@ -45,7 +45,7 @@ async def against_empty(lab: Lab, size: Size) -> AsyncIterator[Sides]:
     """
     many = size.of(10_000_000, 4_000)
     mix = Mix(size.of(200_000, 2_000), size.of(10_000, 200))
-    batch = size.of(8_000, 200)
+    batch = size.of(BATCH_RECORDS, 200)
     reads = size.of(10 * READS_PER_SECOND, READS_PER_SECOND)
     pick, seeds = random.Random(2), count(2)
     inns = list({inn for inn, _ in bodies(mix)})

@@ -12,7 +12,7 @@ from bench.cli import main
 from bench.lab import Lab
 from bench.outcomes import check_money, check_repeats, outcomes_of
 from bench.payments import Mix, fill
-from bench.question import Figure, Figures, Question, Run, Sides, Size
+from bench.question import BATCH_RECORDS, Figure, Figures, Question, Run, Sides, Size
 from ostatok_db.connection import conninfo
 
 
@@ -30,7 +30,7 @@ def against_plain(**special: Any) -> Callable[[Lab, Size], AbstractAsyncContextM
 
 async def _applying(lab: Lab, size: Size, mix: Mix) -> Run:
     """Fill a topic with the mix, and give what applies it to an empty ledger."""
-    source = await lab.new_settings(stream_batch_records_max=size.of(8_000, 200))
+    source = await lab.new_settings(stream_batch_records_max=size.of(BATCH_RECORDS, 200))
     await asyncio.to_thread(fill, source, mix)
     expected = await asyncio.to_thread(outcomes_of, mix)
 

@@ -7,6 +7,10 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from bench.lab import Lab
+from ostatok.settings import Settings
+
+BATCH_RECORDS: int = Settings.model_fields["stream_batch_records_max"].default
+"""How many records a transaction has at the most, on both sides of a question about applying."""
 
 
 class Size(StrEnum):

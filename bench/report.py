@@ -1,4 +1,4 @@
-"""``make bench-report``: what was measured last, as a table and plots in docs/benchmarks.md.
+"""``make bench-report``: what was measured last, as tables in README.md and docs/benchmarks.md.
 
 Only what stands between the marks is written anew; the words around it are a person's.
 """
@@ -14,6 +14,7 @@ from bench.results import FOLDER, ROOT, Measured, Result, kept
 BEGIN, END = "<!-- figures: written by make bench-report -->", "<!-- end of the figures -->"
 Rows = Sequence[tuple[Result, Measured]]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
+README = ROOT / "README.md"
 
 
 def main() -> int:
@@ -23,8 +24,9 @@ def main() -> int:
         print(f"Nothing is kept in {FOLDER}. Run make bench first.", file=sys.stderr)  # noqa: T201
         return 1
     rows = [(result, figure) for result in results for figure in result.figures]
-    text = DOCUMENT.read_text(encoding="utf-8")
-    DOCUMENT.write_text(between(text, _table(rows)), encoding="utf-8")
+    for path, lines in ((DOCUMENT, _table(rows)), (README, _summary(rows))):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(between(text, lines), encoding="utf-8")
     plots.draw(rows, DOCUMENT.with_suffix(""))
     return 0
 
@@ -71,6 +73,16 @@ def _table(rows: Rows) -> Iterator[str]:
         yield f"Machine: {fact}. Load and services ran on the same cores."
     for fact in dict.fromkeys(result.versions for result, _ in rows):
         yield f"Versions: {fact}."
+
+
+def _summary(rows: Rows) -> Iterator[str]:
+    """The ratios alone."""
+    yield "| Ostatok | against | figure | ratio | wanted |"
+    yield "|---|---|---|---:|---|"
+    for result, one in rows:
+        ratio = number(median(one.ratios))
+        wanted = f"{one.bound}{'' if one.holds else ', missed'}" if one.bound else ""
+        yield f"| {result.ours} | {result.against} | {one.what} | {ratio} | {wanted} |"
 
 
 def _verdict(one: Measured) -> str:

@@ -11,12 +11,12 @@ import psycopg
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from bench.load import at_rate
+from bench.question import BATCH_RECORDS
 from ostatok.journal import PARTITIONER, headers_of, key_of
 from ostatok.kafka import librdkafka_config
 from ostatok.settings import Settings
 from ostatok_db.connection import conninfo
 
-COMMIT_RECORDS_MAX = 4_000
 SECONDS_MAX = 60.0
 """How long the last records may take to come after they were sent."""
 _POLL_SECONDS = 0.1
@@ -131,7 +131,7 @@ def _at_hand(consumer: Consumer) -> list[Message]:
     message = consumer.poll(_POLL_SECONDS)
     while message is not None:
         messages.append(message)
-        message = consumer.poll(0) if len(messages) < COMMIT_RECORDS_MAX else None
+        message = consumer.poll(0) if len(messages) < BATCH_RECORDS else None
     return messages
 
 

@@ -140,7 +140,9 @@ class Settings(BaseSettings):
         8_000, description="records applied in one transaction at the most"
     )
     stream_connections: Annotated[int, Field(ge=1, le=16)] = Field(
-        2, description="transactions of a worker at once, each with partitions of its own"
+        2,
+        description="transactions of a worker at once, each with partitions of its own; a worker "
+        "holds one connection more",
     )
     stream_metrics_host: str = Field(
         "127.0.0.1", description="address of a worker's /healthz, /readyz and /metrics"

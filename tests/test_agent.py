@@ -1,7 +1,9 @@
 """What becomes of a fetch: its partitions are applied side by side, and each in its order."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +26,7 @@ INNS = ("1234567890", "7707083893")
 ONE, OTHER = (partition_of(inn, PARTITIONS) for inn in INNS)
 OFFSETS = "SELECT partition, next_offset FROM applied_offset WHERE next_offset > 0 ORDER BY 1"
 BATCH = 200
+POSITIONS: Any = SimpleNamespace(topic=TOPIC, topic_id=TOPIC_ID)
 
 
 def records(inn: str, many: int) -> list[Entry]:
@@ -51,9 +54,8 @@ def slices(*lengths: int) -> list[Slice]:
 @pytest.fixture
 async def applier(database: Settings) -> AsyncIterator[Applier]:
     """One on two sessions."""
-    positions: Any = SimpleNamespace(topic=TOPIC, topic_id=TOPIC_ID)
     sessions = [Session(conninfo(database, name="test", writes=True)) for _ in range(2)]
-    yield Applier(positions, sessions, Progress(), batch_records_max=BATCH, log_operations=False)
+    yield Applier(POSITIONS, sessions, Progress(), batch_records_max=BATCH, log_operations=False)
     for session in sessions:
         await session.close()
 
@@ -76,6 +78,37 @@ async def test_a_partition_does_not_wait_for_another(
     assert rows("SELECT inn, entries FROM organization ORDER BY inn") == [
         (inn, many) for inn in sorted(INNS)
     ]
+
+
+async def test_one_session_does_for_all(database: Settings, rows: Rows) -> None:
+    """When Postgres has no connection for the second session, the first applies its share too."""
+    with closing(socket.socket()) as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        refused = f"host=127.0.0.1 port={nobody.getsockname()[1]} connect_timeout=2"
+        good = Session(conninfo(database, name="test", writes=True))
+        applier = Applier(
+            POSITIONS,
+            [good, Session(refused)],
+            Progress(),
+            batch_records_max=BATCH,
+            log_operations=False,
+        )
+        many = SHARED_RECORDS_MIN
+        await applier.apply(fetch(*records(INNS[0], many), *records(INNS[1], many)))
+    assert sorted(rows(OFFSETS)) == sorted([(ONE, many), (OTHER, many)])
+    await good.close()
+
+
+async def test_a_worker_that_stops_begins_nothing(database: Settings) -> None:
+    """A session that was closed is not opened again for the next piece of a fetch."""
+    session = Session(conninfo(database, name="test", writes=True))
+    async with session.ledger():
+        closing_it = asyncio.create_task(session.close())
+        await asyncio.sleep(0)
+    await closing_it
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2), session.ledger():
+            pass
 
 
 async def test_a_transaction_has_no_more_records_than_it_may(applier: Applier, rows: Rows) -> None:

@@ -4,13 +4,14 @@ Those that need a peer's packages stay out: they are installed by ``make bench``
 """
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from bench.__main__ import questions
 from bench.pairs import ask
 from bench.question import Size
-from bench.report import BEGIN, DOCUMENT, END, between, number
+from bench.report import BEGIN, DOCUMENT, END, README, between, number
 
 OURS = [name for name, question in questions().items() if not question.needs]
 
@@ -33,9 +34,10 @@ def test_the_report_writes_between_its_marks() -> None:
             between(wrong, [])
 
 
-def test_the_document_has_the_marks() -> None:
+@pytest.mark.parametrize("path", [DOCUMENT, README], ids=lambda path: path.name)
+def test_the_documents_have_the_marks(path: Path) -> None:
     """Else the report could not be written."""
-    assert between(DOCUMENT.read_text(encoding="utf-8"), [])
+    assert between(path.read_text(encoding="utf-8"), [])
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ ONE_OUTCOME = "every record has exactly one outcome"
 ACKNOWLEDGED = "acknowledged operations are in the ledger exactly once"
 SABOTAGES = {
     "offset-first": Sabotage(["kill-between"], ACKNOWLEDGED),
-    "no-on-conflict": Sabotage(["poison"], ONE_OUTCOME),
+    "no-deduplication": Sabotage(["poison"], ONE_OUTCOME),
     # Frozen for longer than its session lasts: another worker has its partitions, and goes on.
     "no-fence": Sabotage(["freeze-past-the-fence"], "stored offsets never went back", 6, 2),
     # Frozen for less: another partition's worker waits for its row.

@@ -34,7 +34,7 @@ def test_the_newest_revision_is_alembics_head() -> None:
 def test_a_schema_that_is_up_to_date_needs_no_alembic(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second time there is nothing to do, and Alembic is not even loaded."""
+    """The second time there is nothing to do, and Alembic is not asked."""
     assert migrate(settings) == newest_revision()
 
     def fail(_target: str) -> None:

@@ -96,7 +96,7 @@ class Ledger:
             set_json_loads(msgspec.json.decode, connection)
             if connection.info.server_version >= TRANSACTION_TIMEOUT_SINCE:
                 await connection.execute(queries["limit_transactions"])
-            await connection.execute(queries["look_up_by_key"])
+            await connection.execute(queries["plan_for_batches"])
             milliseconds = f"{LOCK_SECONDS_MAX * 1000:.0f}"
             await connection.execute(queries["limit_locks"], {"milliseconds": milliseconds})
             await connection.execute(queries["make_staging"])

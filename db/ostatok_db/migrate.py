@@ -38,7 +38,7 @@ def migrate(settings: Settings) -> str:
 def newest_revision() -> str:
     """Give the revision of the schema that this version of the code makes."""
     versions = files("ostatok_db").joinpath("migrations/versions")
-    return max(one.name for one in versions.iterdir() if one.name.endswith(".py")).partition("_")[0]
+    return max(one.name for one in versions.iterdir() if one.name[0].isdigit()).partition("_")[0]
 
 
 def _revision(connection: psycopg.Connection[tuple[object, ...]], schema: str) -> object:

@@ -19,7 +19,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
 -- A worker whose machine froze in the middle of a batch must not hold its partitions for ever.
 SET transaction_timeout = '120s';
 
--- name: look_up_by_key
+-- name: plan_for_batches
 -- A batch looks up its own rows. A plan that reads whole tables, made when they were small or not
 -- analyzed yet, would be kept while they grow. Nor is machine code worth making for a batch: what
 -- forbids the scans makes Postgres before 18 take every plan for a costly one.

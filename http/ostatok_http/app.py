@@ -19,7 +19,7 @@ from ostatok.topic import Topic
 from ostatok_db.reading import Reader
 from ostatok_http.answers import Answering
 from ostatok_http.balance import BalanceEndpoint, Balances
-from ostatok_http.fast_path import FAST_PATH, WEBHOOK, FastPath, Runner
+from ostatok_http.fast_path import BALANCE, FAST_PATH, WEBHOOK, FastPath, Runner
 from ostatok_http.health import Health
 from ostatok_http.journal_check import JournalCheck
 from ostatok_http.metrics import Metrics
@@ -59,8 +59,8 @@ def create_app(
     app[FAST_PATH] = FastPath(answering, receiver.receive, balance.of)
     # A sender that leaves out the last slash means the same: a redirect would lose its body.
     for end, bare in (("/", ""), ("", ".bare")):
-        app.router.add_post(f"{WEBHOOK[:-1]}{end}", receiver.receive, name=f"webhook{bare}")
-        path = f"/api/organizations/{{inn:[^/]*}}/balance{end}"
+        app.router.add_post(WEBHOOK + end, receiver.receive, name=f"webhook{bare}")
+        path = BALANCE.format("{inn:[^/]*}") + end
         app.router.add_get(path, balance.get, name=f"balance{bare}")
     app.router.add_get("/healthz", health.alive)
     app.router.add_get("/readyz", health.ready)

@@ -1,8 +1,8 @@
 """The way of the two requests that come by the thousand: past aiohttp's router and middlewares.
 
-They cost as much as a webhook's parsing and publishing together. Whatever is not exactly one of
-the two, and whatever wants more of HTTP than a body and an answer, goes aiohttp's usual way, to
-the same handlers.
+In a service that only answers, those two are a fifth of the work for a request. Whatever is not
+exactly one of the two requests, and whatever wants more of HTTP than a body and an answer, goes
+aiohttp's usual way, to the same handlers.
 """
 
 import re
@@ -11,13 +11,17 @@ from functools import partial
 
 from aiohttp import hdrs, web
 
+from ostatok.payment import is_inn
 from ostatok_http.answers import Answering
 
-WEBHOOK = "/api/webhook/bank/"
+WEBHOOK = "/api/webhook/bank"
+BALANCE = "/api/organizations/{}/balance"
+"""Both are answered with a slash at the end and without; the fast path is for the first."""
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-_match_balance = re.compile(r"/api/organizations/([0-9]{10}|[0-9]{12})/balance/").fullmatch
+_WEBHOOK = f"{WEBHOOK}/"
+_match_balance = re.compile(BALANCE.format("([^/]*)") + "/").fullmatch
 
 
 class FastPath:
@@ -37,14 +41,14 @@ class FastPath:
         """Give what handles a server's requests, the rest of them by ``usual``."""
 
         def handle(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
-            path = request.raw_path
-            if hdrs.EXPECT in request.headers:
-                pass
-            elif path == WEBHOOK and request.method == hdrs.METH_POST:
-                return self._answering.answer(request, "webhook", self._receive)
-            elif request.method == hdrs.METH_GET and (found := _match_balance(path)):
-                handler = partial(self._balance_of, found[1])
-                return self._answering.answer(request, "balance", handler)
+            path, method = request.raw_path, request.method
+            if hdrs.EXPECT not in request.headers:
+                if method == hdrs.METH_POST and path == _WEBHOOK:
+                    return self._answering.answer(request, "webhook", self._receive)
+                found = _match_balance(path) if method == hdrs.METH_GET else None
+                if found and is_inn(found[1]):
+                    handler = partial(self._balance_of, found[1])
+                    return self._answering.answer(request, "balance", handler)
             return usual(request)
 
         return handle

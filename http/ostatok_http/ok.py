@@ -13,23 +13,17 @@ class Ok(web.StreamResponse):
     """A 200 with a body of JSON.
 
     web.Response settles for each answer what is the same for all of ours: kind of body, length,
-    compression, cookies. That is a third of what an aiohttp service does for a webhook.
+    compression, cookies. That is a third of what an aiohttp service that only answers does.
     """
 
     def __init__(self, body: bytes, headers: Mapping[str, str]) -> None:
         """Take the body and headers of our own; neither may come from a client unchecked."""
         super().__init__(headers=headers)
         self._json = body
-        self._persists = False
-
-    @property
-    def keep_alive(self) -> bool:
-        """Whether the connection waits for another request."""
-        return self._persists
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Write all of it; ConnectionError when the client is gone."""
-        self._persists = persists = bool(request.keep_alive)
+        self._keep_alive = persists = bool(request.keep_alive)
         version = request.version
         # RFC 9112, section 9.3: each version has to be told what it does not do by itself.
         if persists != (version >= HttpVersion11):

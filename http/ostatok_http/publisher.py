@@ -86,8 +86,8 @@ class Publisher:
     def publish(self, key: bytes, value: bytes, headers: RecordHeaders) -> asyncio.Future[Position]:
         """Give what is done once every in-sync replica has the record: its place in the journal.
 
-        Raises :class:`JournalFull` at once when too many are in hand; the future raises
-        :class:`JournalUnavailable` when no acknowledgement came in time.
+        Raises :class:`JournalFull` at once when too many are in hand, and
+        :class:`JournalUnavailable` at once or by the future, when no acknowledgement came in time.
         """
         if not self._open:
             raise JournalUnavailable("The journal is closed: the service is stopping.")

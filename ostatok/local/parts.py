@@ -66,7 +66,7 @@ class Part:
 class Running:
     """The process of a part, started by making this object.
 
-    It reads ``stdin``; one that is ``held`` finds its input open and without end until ``begin``.
+    It reads ``stdin``; one that is ``held`` waits for a byte of it until ``begin``.
     Must be made in a thread that lives as long as the process: Linux counts that thread as
     the parent whose death ends it.
     """
@@ -133,16 +133,22 @@ class Running:
         return "\n".join(f"  {line}" for line in lines)
 
     def begin(self) -> None:
-        """End the input of one that is held."""
+        """Let one that is held go on: a byte, and the end of its input."""
         if self._process.stdin is not None:
-            self._process.stdin.close()
+            with suppress(BrokenPipeError):  # It has ended; whoever waits for it will see.
+                self._process.stdin.write(b"\n")
+                self._process.stdin.close()
+
+    def require_alive(self) -> None:
+        """Raise LocalError when it has ended, though it is not ready yet."""
+        if self.exit_code is not None:
+            raise self._failure(f"ended by itself ({self.how_it_ended}) before it was ready")
 
     async def wait_ready(self) -> None:
         """Wait until it is ready. Raises LocalError when it ends or its limit has passed."""
         deadline = time.monotonic() + self.part.ready_seconds
         while True:
-            if self.exit_code is not None:
-                raise self._failure(f"ended by itself ({self.how_it_ended}) before it was ready")
+            self.require_alive()
             if await self.part.ready():
                 return
             if time.monotonic() > deadline:
@@ -174,7 +180,8 @@ class Running:
         """SIGKILL it and whatever is left of its process group, and wait for its end."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        self.begin()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         self._process.wait()
 
     async def _ended(self, seconds: float, tick: Callable[[], None] = lambda: None) -> bool:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from ostatok.local.parts import Part
 from ostatok.settings import PREFIX, Settings
 
-_OSTATOK = (sys.executable, "-m", "ostatok.local.held")
+_HELD = (sys.executable, "-m", "ostatok.local.held")
 _PROBE_SECONDS = 2.0
 # With the embedded services, how to reach the services is not the caller's to set.
 _SERVICES = ("OSTATOK_KAFKA_", "OSTATOK_DATABASE_")
@@ -67,7 +67,7 @@ class Given:
 def migrate_part(given: Given) -> Part:
     """Give ``ostatok migrate``, which ends by itself."""
     log = given.log_folder and given.log_folder / "migrate.log"
-    return Part(name="migrate", argv=(*_OSTATOK, "migrate"), environment=given.environment, log=log)
+    return Part(name="migrate", argv=(*_HELD, "migrate"), environment=given.environment, log=log)
 
 
 def http_parts(given: Given, *, host: str, port: int, workers: int, folder: Path) -> list[Part]:
@@ -146,7 +146,7 @@ def _part(
     return Part(
         name=name,
         number=number,
-        argv=(*_OSTATOK, name),
+        argv=(*_HELD, name),
         environment=environment,
         log=log,
         own_log=own_log,

@@ -46,21 +46,29 @@ class Supervisor:
 
         Raises LocalError when one is not; what was started then still runs, until ``stop``.
         """
-        for part in parts:
-            self._kept.append(_Kept(part, Running(part)))
+        self._run(parts)
         if wait:
             await self.wait_ready(parts)
 
     def hold(self, parts: Sequence[Part]) -> None:
         """Start the parts at the same time, each to load and then to wait until ``begin``."""
-        for part in parts:
-            self._kept.append(_Kept(part, Running(part, held=True)))
+        self._run(parts, held=True)
 
     async def begin(self, parts: Sequence[Part]) -> None:
-        """Let parts that are held go on, and wait until all are ready. Raises as ``start``."""
+        """Let parts that are held go on, start the others, and wait until all are ready.
+
+        Raises as ``start``.
+        """
         for running in self._of(parts):
             running.begin()
+        held = [kept.part for kept in self._kept]
+        await self.start([part for part in parts if part not in held], wait=False)
         await self.wait_ready(parts)
+
+    def require_alive(self) -> None:
+        """Raise LocalError when a part has ended."""
+        for kept in self._kept:
+            kept.running.require_alive()
 
     async def wait_ready(self, parts: Sequence[Part]) -> None:
         """Wait until the parts are ready, which were started or begun. Raises as ``start``."""
@@ -88,8 +96,12 @@ class Supervisor:
         running = (k.running for k in self._kept if k.part.name == name)
         return [process.pid for process in running if process.exit_code is None]
 
+    def _run(self, parts: Sequence[Part], *, held: bool = False) -> None:
+        for part in parts:  # Kept one by one: should the next not start, this one is stopped.
+            self._kept.append(_Kept(part, Running(part, held=held)))
+
     def _of(self, parts: Sequence[Part]) -> list[Running]:
-        return [kept.running for kept in self._kept if any(kept.part is part for part in parts)]
+        return [kept.running for kept in self._kept if kept.part in parts]
 
     def _look_after(self, kept: _Kept) -> None:
         now = time.monotonic()

@@ -1,6 +1,7 @@
 """``ostatok up``: the whole system in the foreground, on embedded services."""
 
 import ipaddress
+import os
 from pathlib import Path
 
 from ostatok import settings
@@ -93,8 +94,9 @@ class _System:
         # times: they load now, and begin when all that they need is there.
         migration = Running(processes.migrate_part(given), held=True)
         try:
-            self.supervisor.hold([*streams, *served])
+            self.supervisor.hold([*streams, *served][: os.cpu_count() or 1])
             await self.supervisor.wait_ready(services)
+            self.supervisor.require_alive()  # Before anything is changed for parts that can't run.
             self.screen.progress("Schema and topic: migrating")
             migration.begin()
             await migration.wait_success()

@@ -1,4 +1,4 @@
-"""What becomes of a fetch: apply all of it, partitions side by side, and say so."""
+"""What becomes of a fetch: all of it is applied, a long one's partitions side by side."""
 
 import asyncio
 import time
@@ -44,20 +44,21 @@ class Applier:
     async def apply(self, fetch: Fetch) -> None:
         """Give every record of the fetch its outcome, waiting for Postgres as long as it takes.
 
-        Each session takes partitions of its own, so none waits for another's locks. Raises what
-        waiting can't mend: JournalMismatch, LedgerGap, LedgerCorrupt.
+        Each session takes partitions of its own, so none waits for another, but where an operation
+        came with two INNs. Raises what waiting can't mend: JournalMismatch, LedgerGap,
+        LedgerCorrupt.
         """
         await self._check_gaps(fetch)
         slices = slices_of(fetch.entries, fetch.dead, fetch.bounds)
         many = len(self._sessions) if len(fetch.records) >= SHARED_RECORDS_MIN else 1
-        shares = zip(self._sessions, shares_of(slices, many), strict=False)
-        await asyncio.gather(*(self._apply_share(session, share) for session, share in shares))
+        shares = enumerate(shares_of(slices, many))
+        await asyncio.gather(*(self._apply_share(number, share) for number, share in shares))
 
-    async def _apply_share(self, session: Session, slices: Sequence[Slice]) -> None:
+    async def _apply_share(self, number: int, slices: Sequence[Slice]) -> None:
         whole = Batch(self._positions.topic, self._positions.topic_id, slices)
         for batch in pieces_of(whole, self._batch_records_max):
             started = time.perf_counter()
-            applied = await self._apply_until_done(session, batch)
+            applied = await self._apply_until_done(number, batch)
             self._progress.made()
             seconds = time.perf_counter() - started
             metrics.batch(batch, seconds, applied.counts)
@@ -78,8 +79,10 @@ class Applier:
                     self._progress.made()
                 await asyncio.sleep(seconds)
 
-    async def _apply_until_done(self, session: Session, batch: Batch) -> Applied:
-        for seconds in backoff():
+    async def _apply_until_done(self, number: int, batch: Batch) -> Applied:
+        for tries, seconds in enumerate(backoff()):
+            # Not always the same session: Postgres may have a connection for one and not for all.
+            session = self._sessions[(number + tries) % len(self._sessions)]
             try:
                 async with session.ledger() as ledger:
                     return await ledger.apply(batch)

@@ -41,9 +41,12 @@ class Session:
                 raise
 
     async def close(self) -> None:
-        """Close the connection when nobody uses it any more."""
-        async with self._in_use:
-            await self._close()
+        """Close the connection when nobody uses it any more, and for good.
+
+        Who asks for it after that waits until it is cancelled: a worker that stops begins nothing.
+        """
+        await self._in_use.acquire()
+        await self._close()
 
     async def _close(self) -> None:
         if self._ledger is not None:

@@ -52,7 +52,7 @@ def offset_first(reach: Reach) -> None:
     Ledger.apply = apply_late  # type: ignore[method-assign]
 
 
-def no_on_conflict(_reach: Reach) -> None:
+def no_deduplication(_reach: Reach) -> None:
     """An operation seen before is inserted again."""
     known = (
         "WHERE NOT EXISTS (SELECT FROM payment AS p WHERE p.operation_id = candidate.operation_id)"
@@ -109,7 +109,7 @@ def early_200() -> None:
 
 OF_THE_WORKER: dict[str, Callable[[Reach], None]] = {
     "offset-first": offset_first,
-    "no-on-conflict": no_on_conflict,
+    "no-deduplication": no_deduplication,
     "no-fence": no_fence,
     "one-statement": one_statement,
 }

@@ -32,9 +32,23 @@ def test_it_loads_first_and_runs_when_its_input_ends(name: str) -> None:
         capture_output=True,
         text=True,
         timeout=60,
+        stdin=subprocess.DEVNULL,
         check=False,
         env={**os.environ, "OSTATOK_TOPIC": "no/topic"},
     )
     assert set(MODULES[name]) <= set(held.stdout.split())
     assert held.returncode == 1
     assert held.stderr.startswith("ostatok: OSTATOK_TOPIC")
+
+
+def test_it_ends_when_nobody_is_there_to_begin_for() -> None:
+    """A pipe that ends without the word to begin is that of a start that was killed."""
+    held = subprocess.run(
+        (sys.executable, "-m", "ostatok.local.held", "migrate"),
+        input=b"",
+        capture_output=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "OSTATOK_TOPIC": "no/topic"},
+    )
+    assert (held.returncode, held.stderr) == (1, b"")

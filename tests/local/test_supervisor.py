@@ -135,6 +135,22 @@ async def test_a_held_part_loads_and_begins_when_told(scene: Scene) -> None:
     watch.cancel()
 
 
+async def test_what_was_not_held_starts_when_all_begin(scene: Scene) -> None:
+    """Of many parts only some are held; the rest start with them, and all are waited for."""
+    held, other = scene.part("http", HELD), scene.part("stream")
+    scene.supervisor.hold([held])
+    await scene.supervisor.begin([held, other])
+    assert sorted(scene.noted()) == ["began http", "began stream", "loaded http"]
+
+
+async def test_a_held_part_that_ends_is_found(scene: Scene) -> None:
+    """Before the others begin, whoever started them can see that one of them can't."""
+    scene.supervisor.hold([scene.part("http", HELD), scene.part("stream", "raise SystemExit(3)")])
+    await until(lambda: len(scene.supervisor.pids("stream")) == 0)
+    with pytest.raises(LocalError, match="exit 3"):
+        scene.supervisor.require_alive()
+
+
 async def test_a_held_part_can_be_stopped(scene: Scene) -> None:
     """When a start fails, the parts that were held go too, at once and without having begun."""
     scene.supervisor.hold([scene.part("http", HELD)])
