@@ -17,7 +17,8 @@ from ostatok.journal import Entry, partition_of
 from ostatok.settings import Settings
 from ostatok_db.batch import Batch, Slice, pieces_of, shares_of
 from ostatok_db.connection import conninfo
-from ostatok_stream.agent import SHARED_RECORDS_MIN, Applier
+from ostatok_stream.agent import Applier
+from ostatok_stream.brake import LONG_RECORDS
 from ostatok_stream.positions import Session
 from ostatok_stream.transport import Fetch
 from ostatok_stream.watchdog import Progress
@@ -64,7 +65,7 @@ async def test_a_partition_does_not_wait_for_another(
     applier: Applier, database: Settings, rows: Rows
 ) -> None:
     """With one partition's row locked by somebody, the other partition is applied all the same."""
-    many = SHARED_RECORDS_MIN
+    many = LONG_RECORDS
     brought = fetch(*records(INNS[0], many), *records(INNS[1], many))
     lock = b"SELECT FROM applied_offset WHERE partition = %d FOR UPDATE" % ONE
     with psycopg.connect(conninfo(database, name="test", writes=True)) as holder:
@@ -93,7 +94,7 @@ async def test_one_session_does_for_all(database: Settings, rows: Rows) -> None:
             batch_records_max=BATCH,
             log_operations=False,
         )
-        many = SHARED_RECORDS_MIN
+        many = LONG_RECORDS
         await applier.apply(fetch(*records(INNS[0], many), *records(INNS[1], many)))
     assert sorted(rows(OFFSETS)) == sorted([(ONE, many), (OTHER, many)])
     await good.close()

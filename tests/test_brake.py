@@ -12,7 +12,7 @@ from support.services import Services
 from support.system import System, wait_until
 
 from ostatok.journal import partition_of
-from ostatok_stream.brake import FETCHES_MAX, Brake
+from ostatok_stream.brake import FETCHES_MAX, LONG_RECORDS, Brake
 
 BATCH = 20
 EACH = 400
@@ -26,16 +26,29 @@ async def test_it_holds_when_enough_is_in_hand() -> None:
     brake, fetches = Brake(), [object() for _ in range(FETCHES_MAX)]
     for fetch in fetches:
         assert await brake.has_room(0)
-        brake.took(fetch)
+        brake.took(fetch, LONG_RECORDS)
     assert not await brake.has_room(0)
     brake.applied(fetches[1])
     assert await brake.has_room(0)
-    brake.took(fetches[1])
+    brake.took(fetches[1], LONG_RECORDS)
     brake.release()
     for fetch in fetches:
         assert await brake.has_room(0)
-        brake.took(object())
+        brake.took(object(), LONG_RECORDS)
         brake.applied(fetch)  # Of before: it makes no room among the new ones.
+    assert not await brake.has_room(0)
+
+
+async def test_nothing_is_read_ahead_of_a_short_fetch() -> None:
+    """What is read while a few records are applied would wait for them, and others for it."""
+    brake, short, long = Brake(), object(), object()
+    brake.took(short, LONG_RECORDS - 1)
+    assert not await brake.has_room(0)
+    brake.applied(short)
+    brake.took(long, LONG_RECORDS)
+    assert await brake.has_room(0)
+    brake.took(short, 1)
+    brake.applied(long)
     assert not await brake.has_room(0)
 
 

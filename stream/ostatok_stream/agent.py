@@ -13,12 +13,10 @@ from ostatok.errors import JournalUnavailable, LedgerUnavailable
 from ostatok.payment import masked
 from ostatok_db.batch import Applied, Batch, Outcome, Slice, pieces_of, shares_of, slices_of
 from ostatok_stream import metrics
+from ostatok_stream.brake import LONG_RECORDS
 from ostatok_stream.positions import Positions, Session
 from ostatok_stream.transport import Fetch
 from ostatok_stream.watchdog import Progress
-
-SHARED_RECORDS_MIN = 500
-"""A fetch of fewer is applied in one transaction: another commit would cost more than it saves."""
 
 log = structlog.get_logger()
 
@@ -50,7 +48,8 @@ class Applier:
         """
         await self._check_gaps(fetch)
         slices = slices_of(fetch.entries, fetch.dead, fetch.bounds)
-        many = len(self._sessions) if len(fetch.records) >= SHARED_RECORDS_MIN else 1
+        # Another commit would cost a short fetch more than it saves.
+        many = len(self._sessions) if len(fetch.records) >= LONG_RECORDS else 1
         shares = enumerate(shares_of(slices, many))
         await asyncio.gather(*(self._apply_share(number, share) for number, share in shares))
 

@@ -149,7 +149,7 @@ class Consumer(driver.Consumer):
         if await self._reads_again_for_a_gap(records):
             return
         fetch = Fetch(records, entries, dead, self._advance(records))
-        self.app.brake.took(fetch)
+        self.app.brake.took(fetch, len(records))
         last = records[-1]
         carrier = TP(self.app.positions.topic, last.partition)
         yield (
