@@ -44,7 +44,8 @@ from ostatok.errors import OstatokError
 from ostatok.local import processes
 from ostatok.local.up import up
 data, port, stand_in = sys.argv[1:]
-processes._OSTATOK = (sys.executable, stand_in)
+assert processes._HELD
+processes._HELD = (sys.executable, stand_in)
 try:
     asyncio.run(up(Path(data), host="127.0.0.1", port=int(port), http=2, stream=1))
 except OstatokError as error:
