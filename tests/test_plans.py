@@ -1,0 +1,75 @@
+"""What a statement reads does not grow with the ledger, however young it was when first planned."""
+
+import psycopg
+from psycopg.rows import TupleRow
+from support.payments import batch, entry, payment
+
+from ostatok.settings import Settings
+from ostatok_db.batch import Batch
+from ostatok_db.connection import conninfo
+from ostatok_db.ledger import Ledger
+from ostatok_db.queries import queries
+
+KEPT_AFTER = 12
+"""Runs after which psycopg has a statement prepared (5), and Postgres keeps its plan (5 more)."""
+MANY = 2_000
+FEW = 5
+LOOKS_MAX = 2
+"""How often a statement may look up the same row: once to read it, once to change it."""
+
+ROWS_READ = """
+SELECT max(pg_stat_get_xact_tuples_returned(oid)) FROM pg_class
+WHERE relname ~ '^(payment|organization|balance_log)' AND relkind IN ('r', 'i')
+"""
+"""How many rows were read of the table or index, of those that grow, that was read most."""
+
+
+async def test_a_batch_reads_no_more_than_its_own_rows(ledger: Ledger) -> None:
+    """The plan was made for empty tables and none was analyzed since; it must not read them all."""
+    offset = 0
+    for many in (*[FEW] * KEPT_AFTER, MANY):
+        await ledger.apply(_batch(offset, many))
+        offset += many
+    await _count_anew(ledger._connection)
+    async with ledger._connection.transaction():
+        await ledger.apply(_batch(offset, FEW))
+        assert await _rows_read(ledger._connection) <= LOOKS_MAX * FEW
+
+
+async def test_a_read_looks_at_what_it_asks_for(database: Settings, ledger: Ledger) -> None:
+    """So a process that was up before the first payment answers as fast as one started later."""
+    asked = {
+        "topic": database.topic,
+        "inns": [_inn(at) for at in range(FEW)],
+        "partitions": list(range(FEW)),
+    }
+    address = conninfo(database, name="test")
+    async with await psycopg.AsyncConnection.connect(address) as reader:
+        for _ in range(KEPT_AFTER):
+            await reader.execute(queries["read_standings"], asked)
+        await reader.commit()
+        await ledger.apply(_batch(0, MANY))
+        cursor = await reader.execute(queries["read_standings"], asked)
+        assert all(balance for balance, _ in await cursor.fetchall())
+        assert await _rows_read(reader) <= LOOKS_MAX * FEW
+
+
+def _batch(first: int, many: int) -> Batch:
+    offsets = range(first, first + many)
+    return batch(*(entry(payment(inn=_inn(at)), at, partition=0) for at in offsets))
+
+
+def _inn(number: int) -> str:
+    return f"{7_700_000_000 + number}"
+
+
+async def _count_anew(connection: psycopg.AsyncConnection[TupleRow]) -> None:
+    """Let the session hand on what it counted; what it says after this is of what comes after."""
+    await connection.execute("SELECT pg_stat_force_next_flush()")
+    await connection.commit()
+
+
+async def _rows_read(connection: psycopg.AsyncConnection[TupleRow]) -> int:
+    cursor = await connection.execute(ROWS_READ)
+    (row,) = await cursor.fetchall()
+    return int(row[0])
