@@ -2,13 +2,16 @@
 
 OstatokError
 ├── SettingsError            the environment is wrong; names the variable and what it should be
-├── InvalidPayment           the body is no payment; names each field and why
+├── InvalidFields            what a client sent is wrong; names each field and why
+│   ├── InvalidPayment       the body is no payment
+│   └── InvalidParameters    the parameters of the address
 ├── JournalError
 │   ├── JournalUnavailable   Kafka did not answer or acknowledge in time; try again
 │   │   └── JournalFull      more in hand than the limit: refused at once, nothing was sent
 │   └── JournalMismatch      not the topic the ledger was built from; stream ends, http refuses
 ├── LedgerError
 │   ├── LedgerUnavailable    Postgres is away; wait and try again
+│   │   └── LedgerBehind     it has not applied yet what is asked for
 │   ├── LedgerGap            a batch begins beyond the ledger's offset; end, and read from there
 │   ├── RecordRefused        the database refuses one record for itself; find it, bury it
 │   └── LedgerCorrupt        an invariant is broken; stop
@@ -31,14 +34,22 @@ class SettingsError(OstatokError):
     """A setting is missing or wrong."""
 
 
-class InvalidPayment(OstatokError):
-    """The body is not a payment."""
+class InvalidFields(OstatokError):
+    """What was sent is wrong."""
 
     def __init__(self, reasons: Mapping[str, str]) -> None:
-        """Keep ``reasons``: field name → what is wrong with it; "" stands for the whole body."""
+        """Keep ``reasons``: field name → what is wrong with it; "" stands for the whole."""
         self.reasons = dict(reasons)
         text = "; ".join(f"{field}: {why}" if field else why for field, why in reasons.items())
         super().__init__(text)
+
+
+class InvalidPayment(InvalidFields):
+    """The body is not a payment."""
+
+
+class InvalidParameters(InvalidFields):
+    """A parameter of the address is wrong."""
 
 
 class JournalError(OstatokError):
@@ -63,6 +74,10 @@ class LedgerError(OstatokError):
 
 class LedgerUnavailable(LedgerError):
     """The database can't be reached."""
+
+
+class LedgerBehind(LedgerUnavailable):
+    """The ledger has not applied yet what is asked for."""
 
 
 class LedgerGap(LedgerError):

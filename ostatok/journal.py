@@ -77,7 +77,7 @@ def headers_of(
     headers = [
         ("ostatok-format", FORMAT),
         ("source", source.encode()),
-        ("received-at", _rfc3339(received_at).encode()),
+        ("received-at", rfc3339(received_at).encode()),
         ("request-id", request_id.encode()),
     ]
     if traceparent is not None:
@@ -134,7 +134,7 @@ _match_rfc3339 = re.compile(
 ).fullmatch
 
 
-def _rfc3339(moment: datetime) -> str:
+def rfc3339(moment: datetime) -> str:
     """RFC 3339 in UTC with microseconds: ``2024-04-27T21:00:00.000000Z``."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
 

@@ -72,9 +72,27 @@ def _read_any(body: bytes) -> Payment:
     return Payment(*values)
 
 
+def operation_id_of(body: bytes) -> str | None:
+    """Give the operation id of a body that is no payment; None when it has none that is one."""
+    try:
+        return _operation_id(_read_json(body)["operation_id"])
+    except (InvalidPayment, KeyError, ValueError):
+        return None
+
+
 def has_valid_check_digits(inn: str) -> bool:
     """Say whether the INN's check digits are right; asked by the receiver, never of a record."""
     return bool(inn_checks.is_valid(inn))
+
+
+def is_operation_id(text: str) -> bool:
+    """Say whether a text has the form of an operation id."""
+    return _match_operation_id(text) is not None
+
+
+def read_moment(text: str) -> datetime:
+    """Read a date as a body writes it, in UTC. Raises ValueError, saying what would be right."""
+    return _document_date(text)
 
 
 def is_inn(text: str) -> bool:

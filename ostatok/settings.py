@@ -131,6 +131,9 @@ class Settings(BaseSettings):
     read_wait_seconds: Annotated[float, Field(ge=0, le=30)] = Field(
         1, description="how long a balance read waits for webhooks already acknowledged; 0 = off"
     )
+    prefer_wait_seconds_max: Annotated[float, Field(ge=0, le=300)] = Field(
+        10, description="how long a client may wait by `Prefer: wait=N`; a longer wish is cut"
+    )
     inn_check_digits: bool = Field(
         False, description="true: the receiver refuses an INN whose check digits are wrong"
     )

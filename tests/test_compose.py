@@ -21,7 +21,7 @@ from packaging.specifiers import SpecifierSet
 
 from ostatok.cli import main
 from ostatok.settings import PREFIX, Settings, load
-from ostatok_http.app import create_app
+from ostatok_http.app import Ports, create_app
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
@@ -70,7 +70,7 @@ def settings_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SettingsOf:
 
 def http_paths() -> set[str]:
     """The addresses `ostatok http` answers at."""
-    app = create_app(Settings.model_construct(), Mock(), Mock(), Mock())
+    app = create_app(Settings.model_construct(), Ports(*[Mock()] * len(Ports._fields)))
     return {resource.canonical for resource in app.router.resources()}
 
 

@@ -1,8 +1,11 @@
 """What a statement reads does not grow with the ledger, however young it was when first planned."""
 
+import math
+import uuid
+
 import psycopg
 from psycopg.rows import TupleRow
-from support.payments import batch, entry, payment
+from support.payments import MOMENT, batch, entry, payment
 
 from ostatok.settings import Settings
 from ostatok_db.batch import Batch
@@ -19,7 +22,8 @@ LOOKS_MAX = 2
 
 ROWS_READ = """
 SELECT max(pg_stat_get_xact_tuples_returned(oid)) FROM pg_class
-WHERE relname ~ '^(payment|organization|balance_log)' AND relkind IN ('r', 'i')
+WHERE relname ~ '^(payment|organization|balance_log|duplicate|dead_letter)'
+      AND relkind IN ('r', 'i')
 """
 """How many rows were read of the table or index, of those that grow, that was read most."""
 
@@ -54,13 +58,37 @@ async def test_a_read_looks_at_what_it_asks_for(database: Settings, ledger: Ledg
         assert await _rows_read(reader) <= LOOKS_MAX * FEW
 
 
-def _batch(first: int, many: int) -> Batch:
+def _batch(first: int, many: int, inn: str | None = None) -> Batch:
     offsets = range(first, first + many)
-    return batch(*(entry(payment(inn=_inn(at)), at, partition=0) for at in offsets))
+    return batch(*(entry(payment(inn=inn or _inn(at)), at, partition=0) for at in offsets))
 
 
 def _inn(number: int) -> str:
     return f"{7_700_000_000 + number}"
+
+
+async def test_a_point_of_the_past_is_found_by_bisection(
+    database: Settings, ledger: Ledger
+) -> None:
+    """Among 2,000 entries of one INN it looks at a dozen, and at each payment by its key."""
+    inn = _inn(0)
+    asked = {"inn": inn, "moment": MOMENT, "offset": MANY // 3, "first": 700, "last": 700}
+    asked |= {"operation_id": str(uuid.UUID(int=0)), "limit": 1}
+    names = ("find_entry_before_moment", "find_entry_up_to_offset", "read_entries")
+    address = conninfo(database, name="test")
+    async with await psycopg.AsyncConnection.connect(address) as reader:
+        for name in (*names, "read_records_of") * KEPT_AFTER:
+            await reader.execute(queries[name], asked)
+        await reader.commit()
+        await ledger.apply(_batch(0, MANY, inn))
+        for name in names:
+            await _count_anew(reader)
+            cursor = await reader.execute(queries[name], asked)
+            assert await cursor.fetchall()
+            assert await _rows_read(reader) <= math.ceil(math.log2(MANY)) + 1
+        await _count_anew(reader)
+        await reader.execute(queries["read_records_of"], asked)
+        assert await _rows_read(reader) <= LOOKS_MAX
 
 
 async def _count_anew(connection: psycopg.AsyncConnection[TupleRow]) -> None:

@@ -14,6 +14,7 @@ from ostatok.journal import partition_of
 from ostatok.local.ports import free_port
 from ostatok.settings import Settings, load
 from ostatok_db.ledger import Ledger
+from ostatok_db.pool import Pool
 from ostatok_db.reading import Reader, Standing
 
 PAID, NEVER = "1234567890", "7707083893"
@@ -23,7 +24,8 @@ ASKED = [(inn, partition_of(inn, PARTITIONS)) for inn in (NEVER, PAID)]
 @asynccontextmanager
 async def reader(settings: Settings, **changes: object) -> AsyncIterator[Reader]:
     """An open reader."""
-    made = Reader(settings.model_copy(update=changes))
+    changed = settings.model_copy(update=changes)
+    made = Reader(changed, Pool(changed))
     await made.open()
     yield made
     await made.close()

@@ -18,6 +18,7 @@ from ostatok.errors import (
     RecordRefused,
 )
 from ostatok.journal import DeadLetter, Entry
+from ostatok.payment import operation_id_of
 from ostatok_db.batch import (
     Applied,
     Batch,
@@ -251,6 +252,7 @@ def _dead_letter_row(topic: str, letter: DeadLetter) -> dict[str, Any]:
         "topic": topic,
         "partition": record.partition,
         "offset": record.offset,
+        "operation_id": operation_id_of(record.value or b""),
         "reason": letter.reason,
         "key": record.key,
         "value": record.value,

@@ -128,10 +128,10 @@ RETURNING partition, "offset", outcome, operation_id::text, inn, request_id, dif
 
 -- name: record_dead_letter
 -- Keeps a record that can be no payment. One that is kept already stays as it is.
-INSERT INTO dead_letter (topic, partition, "offset", reason, key, value, header_names,
-                         header_values, timestamp_ms, received_at)
-VALUES (%(topic)s, %(partition)s, %(offset)s, %(reason)s, %(key)s, %(value)s, %(header_names)s,
-        %(header_values)s, %(timestamp_ms)s, %(received_at)s)
+INSERT INTO dead_letter (topic, partition, "offset", operation_id, reason, key, value,
+                         header_names, header_values, timestamp_ms, received_at)
+VALUES (%(topic)s, %(partition)s, %(offset)s, %(operation_id)s, %(reason)s, %(key)s, %(value)s,
+        %(header_names)s, %(header_values)s, %(timestamp_ms)s, %(received_at)s)
 ON CONFLICT (topic, partition, "offset") DO NOTHING;
 
 -- name: advance_offsets
@@ -163,3 +163,93 @@ SELECT (SELECT balance FROM organization WHERE inn = asked.inn),
 FROM unnest(%(inns)s::text[], %(partitions)s::integer[]) WITH ORDINALITY
      AS asked (inn, partition, place)
 ORDER BY asked.place;
+
+-- name: read_records_of
+-- Every record of an operation that has its outcome, and what the ledger made of it, up to a limit
+-- of each kind.
+SELECT 'applied' AS outcome, partition, "offset", inn, source, request_id, received_at,
+       amount, document_number, document_date, NULL::jsonb AS differences, NULL AS reason
+FROM payment WHERE operation_id = %(operation_id)s
+UNION ALL
+(SELECT outcome, partition, "offset", inn, source, request_id, received_at,
+        NULL, NULL, NULL, differences, NULL
+ FROM duplicate WHERE operation_id = %(operation_id)s
+ ORDER BY received_at, partition, "offset" LIMIT %(limit)s)
+UNION ALL
+(SELECT 'dead', partition, "offset", NULL, NULL, NULL, received_at,
+        NULL, NULL, NULL, NULL, reason
+ FROM dead_letter WHERE operation_id = %(operation_id)s
+ ORDER BY received_at, partition, "offset" LIMIT %(limit)s);
+
+-- name: read_outcome
+-- What became of the record at a position; no row when it has no outcome yet.
+SELECT 'applied' AS outcome, NULL::jsonb AS differences FROM payment
+WHERE topic = %(topic)s AND partition = %(partition)s AND "offset" = %(offset)s
+UNION ALL
+SELECT outcome, differences FROM duplicate
+WHERE topic = %(topic)s AND partition = %(partition)s AND "offset" = %(offset)s
+UNION ALL
+SELECT 'dead', NULL FROM dead_letter
+WHERE topic = %(topic)s AND partition = %(partition)s AND "offset" = %(offset)s;
+
+-- name: find_entry_before_moment
+-- The last entry of an INN made before a moment, and the balance after it; entry 0 when there is
+-- none, no row for an INN that never paid. By bisection: an INN's entries are numbered without a
+-- hole, and ordered in time.
+WITH RECURSIVE bisection (low, high) AS (
+    SELECT 0::bigint, entries FROM organization WHERE inn = %(inn)s
+    UNION ALL
+    SELECT CASE WHEN is_before THEN middle ELSE low END,
+           CASE WHEN is_before THEN high ELSE middle - 1 END
+    FROM (SELECT low, high, middle,
+                 (SELECT created_at < %(moment)s FROM balance_log
+                  WHERE inn = %(inn)s AND entry = middle) AS is_before
+          FROM (SELECT low, high, (low + high + 1) / 2 AS middle FROM bisection
+                WHERE low < high) AS halved
+          OFFSET 0) AS looked  -- Or each would be looked up twice.
+)
+SELECT low, coalesce((SELECT new_balance FROM balance_log
+                      WHERE inn = %(inn)s AND entry = low), 0.00)
+FROM bisection WHERE low = high;
+
+-- name: find_entry_up_to_offset
+-- The same for the last entry whose record lies at or before an offset of the INN's partition: the
+-- ledger applies a partition in the order of its offsets.
+WITH RECURSIVE bisection (low, high) AS (
+    SELECT 0::bigint, entries FROM organization WHERE inn = %(inn)s
+    UNION ALL
+    SELECT CASE WHEN is_before THEN middle ELSE low END,
+           CASE WHEN is_before THEN high ELSE middle - 1 END
+    FROM (SELECT low, high, middle,
+                 (SELECT (SELECT "offset" FROM payment
+                          WHERE operation_id = log.operation_id) <= %(offset)s
+                  FROM balance_log AS log WHERE inn = %(inn)s AND entry = middle) AS is_before
+          FROM (SELECT low, high, (low + high + 1) / 2 AS middle FROM bisection
+                WHERE low < high) AS halved
+          OFFSET 0) AS looked  -- Or each would be looked up twice.
+)
+SELECT low, coalesce((SELECT new_balance FROM balance_log
+                      WHERE inn = %(inn)s AND entry = low), 0.00)
+FROM bisection WHERE low = high;
+
+-- name: read_organization
+-- Where an INN's log stands: its last entry and the balance; no row for an INN that never paid.
+SELECT entries, balance FROM organization WHERE inn = %(inn)s;
+
+-- name: find_entry_of
+-- The number of the entry that an operation made, one by one: only for an entry that bisection
+-- does not find, because a replay made it later than the records behind it.
+SELECT entry FROM balance_log WHERE inn = %(inn)s AND operation_id = %(operation_id)s LIMIT 1;
+
+-- name: read_entries
+-- Entries of an INN from one number to another, each with its payment.
+SELECT log.entry, log.operation_id::text, log.amount, log.previous_balance, log.new_balance,
+       log.created_at, paid.document_number, paid.document_date, paid.partition, paid."offset",
+       paid.received_at
+FROM balance_log AS log
+CROSS JOIN LATERAL (
+    -- LIMIT keeps it a look-up by key, whatever the planner thinks of the tables.
+    SELECT * FROM payment WHERE operation_id = log.operation_id LIMIT 1
+) AS paid
+WHERE log.inn = %(inn)s AND log.entry BETWEEN %(first)s AND %(last)s
+ORDER BY log.entry;

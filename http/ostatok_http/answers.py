@@ -1,7 +1,7 @@
-"""Every refusal the service can give, and the one place where an error becomes a status.
+"""What is the same about every answer: request ids, counting, and how a refusal is written.
 
-The short bodies are the contract of the service that this one replaces. Who asks for
-``application/problem+json`` gets RFC 9457 instead, with every wrong field named.
+Who asks for ``application/problem+json`` gets RFC 9457, with every wrong field named, instead of
+the short body.
 """
 
 import re
@@ -15,23 +15,21 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_exceptions import HTTPException
 
-from ostatok.errors import (
-    InvalidPayment,
-    JournalFull,
-    JournalMismatch,
-    JournalUnavailable,
-    LedgerUnavailable,
-)
+from ostatok.errors import InvalidFields, InvalidParameters
 from ostatok.settings import Settings
 from ostatok_http.events import Events
 from ostatok_http.metrics import Metrics
+from ostatok_http.prefer import PREFERENCE_APPLIED
+from ostatok_http.refusals import FAILED, OperationConflict, Refusal, refusal_of
 
 RETRY_AFTER_SECONDS = 1
 JSON = "application/json"
 PROBLEM = "application/problem+json"
+SERVER = "Ostatok"
 
 APPLIED_HEADER = "Ostatok-Applied"
 STALE_HEADER = "Ostatok-Stale"
+OUTCOME_HEADER = "Ostatok-Outcome"
 POSITION_HEADER = "Ostatok-Position"
 REQUEST_ID_HEADER = "X-Request-ID"
 
@@ -47,64 +45,17 @@ _UUID_FREE_BITS = ~(0xF << 76 | 0x3 << 62)
 _UUID_VERSION_4 = 0x4 << 76 | 0x2 << 62
 
 _is_request_id = re.compile(r"[\x21-\x7e]{1,128}").fullmatch
-_OF_THE_ERROR = (hdrs.ALLOW, hdrs.ACCEPT_ENCODING, APPLIED_HEADER, STALE_HEADER)
+_OF_THE_ERROR = (
+    hdrs.ALLOW,
+    hdrs.ACCEPT_ENCODING,
+    APPLIED_HEADER,
+    STALE_HEADER,
+    OUTCOME_HEADER,
+    POSITION_HEADER,
+    PREFERENCE_APPLIED,
+)
 
 log = structlog.get_logger()
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """One kind of answer that is not a 200."""
-
-    name: str
-    """The word for it in metrics, logs and the problem's type."""
-    status: int
-    error: str
-    """The short body says this and nothing else."""
-    detail: str
-
-    @property
-    def body(self) -> bytes:
-        """The short body."""
-        return b'{"error": "%s"}' % self.error.encode()
-
-
-INVALID = Refusal("invalid", 400, "Invalid data", "The body is not a payment.")
-ORGANIZATION_NOT_FOUND = Refusal(
-    "not_found", 404, "Organization not found", "No payment of this INN is known."
-)
-NOT_FOUND = Refusal("not_found", 404, "Not found", "There is nothing at this address.")
-METHOD = Refusal("method", 405, "Method not allowed", "The header Allow names the methods.")
-TOO_SLOW = Refusal("too_slow", 408, "Request timeout", "The body took too long to come.")
-TOO_LARGE = Refusal("too_large", 413, "Payload too large", "The body is longer than 65536 bytes.")
-UNSUPPORTED = Refusal(
-    "unsupported",
-    415,
-    "Unsupported media type",
-    "The body must be application/json in UTF-8, without a Content-Encoding.",
-)
-EXPECTATION = Refusal(
-    "expectation", 417, "Expectation failed", "Only 100-continue can be expected."
-)
-FAILED = Refusal("failed", 500, "Internal error", "The request id leads to the reason in the log.")
-FULL = Refusal("full", 503, "Service unavailable", "Too many requests are in hand. Repeat later.")
-UNAVAILABLE = Refusal(
-    "unavailable",
-    503,
-    "Service unavailable",
-    "A part of the service is away. Repeat later: a repeated operation counts once.",
-)
-MISMATCH = Refusal(
-    "mismatch",
-    503,
-    "The journal does not belong to the ledger",
-    "The topic is not the one the ledger was built from, so no balance would have the payment. "
-    "Repeat later: a repeated operation counts once.",
-)
-
-_BY_STATUS = {
-    refusal.status: refusal
-    for refusal in (NOT_FOUND, METHOD, TOO_SLOW, TOO_LARGE, UNSUPPORTED, EXPECTATION)
-}
 
 
 class Answering:
@@ -146,34 +97,16 @@ class Answering:
                 log.exception("request_failed", request_id=request_id, exc_info=error)
             elif route == "webhook":
                 # Which fields were wrong, and never what was in them.
-                fields = list(error.reasons) if isinstance(error, InvalidPayment) else []
+                fields = list(error.reasons) if isinstance(error, InvalidFields) else []
                 operation = (
                     {"operation_id": request[OPERATION_ID]} if OPERATION_ID in request else {}
                 )
                 self._refused.add(answer=name, fields=fields, request_id=request_id, **operation)
-        response.headers[REQUEST_ID_HEADER] = request_id
-        response.headers[hdrs.SERVER] = "Ostatok"
+        if not response.prepared:
+            response.headers[REQUEST_ID_HEADER] = request_id
+            response.headers[hdrs.SERVER] = SERVER
         self._metrics.answered(route, name)
         return response
-
-
-def refusal_of(error: Exception, route: str) -> Refusal:  # noqa: PLR0911  # one for each refusal
-    """Say which refusal an error is; what nobody thought of is a 500."""
-    match error:
-        case InvalidPayment() | web.RequestPayloadError():
-            return INVALID
-        case JournalFull():
-            return FULL
-        case JournalMismatch():
-            return MISMATCH
-        case JournalUnavailable() | LedgerUnavailable():
-            return UNAVAILABLE
-        case web.HTTPNotFound() if route == "balance":
-            return ORGANIZATION_NOT_FOUND
-        case HTTPException():
-            return _BY_STATUS.get(error.status, FAILED)
-        case _:
-            return FAILED
 
 
 def _new_request_id() -> str:
@@ -196,9 +129,11 @@ def _response(refusal: Refusal, error: Exception, request: web.BaseRequest) -> w
     if refusal.status == 503:
         headers[hdrs.RETRY_AFTER] = str(RETRY_AFTER_SECONDS)
     if not wants_problem(request.headers.getall(hdrs.ACCEPT, [])):
-        return web.Response(
-            status=refusal.status, body=refusal.body, content_type=JSON, headers=headers
-        )
+        body = refusal.body
+        if isinstance(error, InvalidParameters):
+            # No contract of an older service here: the short body can be of use.
+            body = msgspec.json.encode({"error": f"{refusal.error}: {error}"})
+        return web.Response(status=refusal.status, body=body, content_type=JSON, headers=headers)
     return web.Response(
         status=refusal.status,
         body=msgspec.json.encode(_problem(refusal, error)),
@@ -215,10 +150,12 @@ def _problem(refusal: Refusal, error: Exception) -> dict[str, Any]:
         "status": refusal.status,
         "detail": refusal.detail,
     }
-    if isinstance(error, InvalidPayment):
+    if isinstance(error, InvalidFields):
         problem["errors"] = [
             {"field": field, "reason": reason} for field, reason in error.reasons.items()
         ]
+    if isinstance(error, OperationConflict):
+        problem["differences"] = error.differences
     return problem
 
 

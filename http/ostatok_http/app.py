@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 import structlog
 import uvloop
@@ -14,18 +15,27 @@ from prometheus_client import disable_created_metrics
 from ostatok import garbage, logs
 from ostatok.errors import OstatokError
 from ostatok.payment import BODY_BYTES_MAX
+from ostatok.records import RecordReader
 from ostatok.settings import PREFIX, Settings
 from ostatok.topic import Topic
+from ostatok_db.history import History
+from ostatok_db.pool import Pool
 from ostatok_db.reading import Reader
 from ostatok_http.answers import Answering
 from ostatok_http.balance import BalanceEndpoint, Balances
 from ostatok_http.fast_path import BALANCE, FAST_PATH, WEBHOOK, FastPath, Runner
 from ostatok_http.health import Health
+from ostatok_http.history import HistoryEndpoints
 from ostatok_http.journal_check import JournalCheck
 from ostatok_http.metrics import Metrics
-from ostatok_http.ports import Journal, LedgerReader, TopicView
+from ostatok_http.operations import OperationEndpoint
+from ostatok_http.ports import Journal, LedgerReader, RecordSource, TopicView
+from ostatok_http.progress import Progress
 from ostatok_http.publisher import Publisher
 from ostatok_http.receiver import Receiver
+from ostatok_http.statement import StatementEndpoint
+from ostatok_http.unapplied import Unapplied
+from ostatok_http.verdicts import Verdicts
 from ostatok_http.watermark import Watermark
 
 KEEPALIVE_SECONDS = 75.0
@@ -37,19 +47,37 @@ LINGERING_SECONDS = 2.0
 CLOSE_SECONDS_MIN = 0.5
 """What the producer has at the least for its last words when the drain took all its time."""
 
+ORGANIZATION = "/api/organizations/{inn:[^/]*}"
+OPERATION = "/api/operations/{operation_id:[^/]*}"
+
 log = structlog.get_logger()
 
 
-def create_app(
-    settings: Settings, journal: Journal, topic: TopicView, ledger: LedgerReader
-) -> web.Application:
+class Ports(NamedTuple):
+    """The world of the service: see ports.py."""
+
+    journal: Journal
+    topic: TopicView
+    records: RecordSource
+    ledger: LedgerReader
+    history: History
+
+
+def create_app(settings: Settings, ports: Ports) -> web.Application:
     """Put the service together. It opens journal and ledger itself, and closes them at its end."""
+    journal, topic, records, ledger, past = ports
     metrics = Metrics(settings)
     watermark = Watermark.open(settings)
-    balances = Balances(settings, ledger, watermark)
+    progress = Progress(ledger, settings.http_requests_max)
+    balances = Balances(settings, ledger, topic, watermark, progress)
     journal_check = JournalCheck(settings, topic, ledger, metrics)
-    receiver = Receiver(settings, journal, journal_check, watermark, metrics)
+    verdicts = Verdicts(settings, progress, past)
+    receiver = Receiver(settings, journal, journal_check, watermark, metrics, verdicts)
     balance = BalanceEndpoint(balances, metrics)
+    history = HistoryEndpoints(balances, balance, past)
+    statement = StatementEndpoint(balances, past)
+    unapplied = Unapplied(ledger, topic, records)
+    operation = OperationEndpoint(past, unapplied)
     health = Health(journal, journal_check, ledger)
     answering = Answering(settings, metrics)
     app = web.Application(
@@ -60,8 +88,13 @@ def create_app(
     # A sender that leaves out the last slash means the same: a redirect would lose its body.
     for end, bare in (("/", ""), ("", ".bare")):
         app.router.add_post(WEBHOOK + end, receiver.receive, name=f"webhook{bare}")
-        path = BALANCE.format("{inn:[^/]*}") + end
-        app.router.add_get(path, balance.get, name=f"balance{bare}")
+        for name, path, handler in (
+            ("balance", BALANCE.format("{inn:[^/]*}"), history.balance),
+            ("log", ORGANIZATION + "/log", history.log),
+            ("statement", ORGANIZATION + "/statement", statement.get),
+            ("operation", OPERATION, operation.get),
+        ):
+            app.router.add_get(path + end, handler, name=f"{name}{bare}")
     app.router.add_get("/healthz", health.alive)
     app.router.add_get("/readyz", health.ready)
     app.router.add_get("/metrics", metrics.page)
@@ -74,6 +107,8 @@ def create_app(
         await journal.close(drain.seconds_left())
         await journal_check.close()
         balances.close()
+        progress.close()
+        unapplied.close()
         health.close()
         await ledger.close()
         watermark.close()
@@ -118,7 +153,15 @@ def run(settings: Settings) -> None:
 async def _serve(settings: Settings) -> None:
     stopping = asyncio.Event()
     _on_signals(stopping)
-    app = create_app(settings, Publisher(settings), Topic(settings), Reader(settings))
+    pool = Pool(settings)
+    ports = Ports(
+        Publisher(settings),
+        Topic(settings),
+        RecordReader(settings, "http"),
+        Reader(settings, pool),
+        History(settings, pool),
+    )
+    app = create_app(settings, ports)
     runner = make_runner(app, settings)
     await runner.setup()
     garbage.look_seldom()

@@ -25,6 +25,8 @@ WEBHOOK_ANSWERS = (
     "full",
     "unavailable",
     "mismatch",
+    "conflict",
+    "refused",
     "failed",
 )
 BALANCE_ANSWERS = ("found", "not_found", "stale", "unavailable", "failed")

@@ -1,12 +1,13 @@
 """What the HTTP service needs of the world: a journal to publish to and a ledger to read from.
 
-:class:`ostatok_http.publisher.Publisher`, :class:`ostatok.topic.Topic` and
-:class:`ostatok_db.reading.Reader` are the real ones.
+:class:`ostatok_http.publisher.Publisher`, :class:`ostatok.topic.Topic`,
+:class:`ostatok.records.RecordReader` and :class:`ostatok_db.reading.Reader` are the real ones.
 """
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
+from ostatok.journal import Record
 from ostatok.topic import Range
 from ostatok_db.reading import Standing
 
@@ -53,6 +54,17 @@ class TopicView(Protocol):
 
     async def ranges_async(self, partitions: Iterable[int]) -> dict[int, Range]:
         """Give what each of the partitions holds now."""
+        ...
+
+
+class RecordSource(Protocol):
+    """The topic's records."""
+
+    def read_all(self, bounds: Mapping[int, tuple[int, int]]) -> list[Record]:
+        """Give what lies in [first, end) of each partition; blocks.
+
+        Raises :class:`ostatok.errors.JournalUnavailable`.
+        """
         ...
 
 

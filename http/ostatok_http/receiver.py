@@ -17,6 +17,8 @@ from ostatok_http.journal_check import JournalCheck
 from ostatok_http.metrics import Metrics
 from ostatok_http.ok import Ok
 from ostatok_http.ports import Journal, Position
+from ostatok_http.prefer import PREFER
+from ostatok_http.verdicts import Verdicts
 from ostatok_http.watermark import Watermark
 
 BODY_SECONDS_MAX = 10.0
@@ -30,15 +32,17 @@ _ACCEPTED = b'{"message": "Payment processed successfully"}'
 class Receiver:
     """The webhook's endpoint."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  # one for each thing it works with
         self,
         settings: Settings,
         journal: Journal,
         journal_check: JournalCheck,
         watermark: Watermark,
         metrics: Metrics,
+        verdicts: Verdicts,
     ) -> None:
         self._journal = journal
+        self._verdicts = verdicts
         self._journal_check = journal_check
         self._watermark = watermark
         self._metrics = metrics
@@ -46,14 +50,19 @@ class Receiver:
         self._accepted = Events("webhook_accepted", wanted=settings.log_operations)
 
     async def receive(self, request: web.BaseRequest) -> Ok:
-        """Answer 200 once the journal has the payment, new or seen before."""
+        """Answer 200 once the journal has the payment, new or seen before.
+
+        Who prefers to wait gets the outcome too, if it comes in time, and 409 for a conflict.
+        """
         body = await _read(request)
         payment = self._parse(body)
         request[OPERATION_ID] = payment.operation_id
         position = await self._publish(payment, body, request)
+        headers = {POSITION_HEADER: f"{position.partition}:{position.offset}"}
+        if PREFER in request.headers:
+            headers |= await self._verdicts.headers_for(position, request)
         request[ANSWER] = "accepted"
-        receipt = f"{position.partition}:{position.offset}"
-        return Ok(_ACCEPTED, {POSITION_HEADER: receipt})
+        return Ok(_ACCEPTED, headers)
 
     def _parse(self, body: bytes) -> Payment:
         payment = parse(body)

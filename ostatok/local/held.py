@@ -23,7 +23,6 @@ MODULES = {
     "stream": (
         "ostatok_stream.agent",
         "ostatok_stream.monitoring",
-        "ostatok_stream.tolerant",
         "ostatok_stream.worker",
         "faust.agents",
         "faust.app.router",

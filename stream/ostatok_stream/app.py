@@ -16,6 +16,7 @@ from yarl import URL
 from ostatok import garbage, logs
 from ostatok.errors import OstatokError
 from ostatok.kafka import ssl_context
+from ostatok.records import RecordReader
 from ostatok.settings import Settings, load
 from ostatok.topic import Topic
 from ostatok_db.connection import conninfo
@@ -24,7 +25,6 @@ from ostatok_stream.brake import Brake
 from ostatok_stream.ending import end_process
 from ostatok_stream.monitoring import Monitoring
 from ostatok_stream.positions import Positions, Session
-from ostatok_stream.tolerant import TolerantReader
 from ostatok_stream.watchdog import Progress, Watchdog
 from ostatok_stream.worker import Worker
 
@@ -78,7 +78,7 @@ class App(faust.App):
         self.brake = Brake()
         self._watchdog = Watchdog(self.progress)
         self.positions = Positions(self.journal, self._looking, self.progress)
-        self.tolerant_reader = TolerantReader(settings)
+        self.records = RecordReader(settings, "careful")
         self.monitoring = Monitoring(self, settings, self.journal, self.positions)
 
     def worker_init(self) -> None:

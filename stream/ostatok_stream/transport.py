@@ -226,7 +226,7 @@ class Consumer(driver.Consumer):
         return bounds
 
     async def _read_carefully(self, error: UnicodeDecodeError) -> list[Record]:
-        """Read one by one what holds a record that aiokafka can't decode; see tolerant.py."""
+        """Read one by one what holds a record that aiokafka can't decode: librdkafka can."""
         log.warning("fetch_undecodable", reason=str(error))
         positions = dict(self._next_offset)
         records: list[Record] = []
@@ -254,8 +254,7 @@ class Consumer(driver.Consumer):
                     consumer.getmany, tp, timeout_ms=CAREFUL_TIMEOUT_MS, max_records=1
                 )
             except UnicodeDecodeError:
-                reader = self.app.tolerant_reader
-                record = await asyncio.to_thread(reader.read, partition, position)
+                record = await asyncio.to_thread(self.app.records.first, partition, position, end)
                 await self._seek_and_wait({partition: record.offset + 1})
             else:
                 if not fetched:

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
-from support.webhooks import EmptyLedger, RecordingJournal, Serve, TheTopic
+from support.webhooks import EmptyLedger, NoRecords, RecordingJournal, Serve, TheTopic
 
 from ostatok.settings import load
-from ostatok_http.app import create_app, make_runner
-from ostatok_http.ports import Journal, LedgerReader, TopicView
+from ostatok_db.history import History
+from ostatok_db.pool import Pool
+from ostatok_http.app import Ports, create_app, make_runner
+from ostatok_http.ports import Journal, LedgerReader, RecordSource, TopicView
 
 
 @pytest.fixture
@@ -22,15 +24,19 @@ async def serve() -> AsyncIterator[Serve]:
             journal: Journal | None = None,
             ledger: LedgerReader | None = None,
             view: TopicView | None = None,
+            records: RecordSource | None = None,
+            history: History | None = None,
             **settings: Any,
         ) -> ClientSession:
             settings_ = load(**{"log_operations": False, "http_drain_seconds": 2, **settings})
-            app = create_app(
-                settings_,
+            ports = Ports(
                 journal or RecordingJournal(),
                 view or TheTopic(),
+                records or NoRecords(),
                 ledger or EmptyLedger(),
+                history or History(settings_, Pool(settings_)),
             )
+            app = create_app(settings_, ports)
             runner = make_runner(app, settings_)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)

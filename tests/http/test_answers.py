@@ -17,23 +17,26 @@ from support.webhooks import (
 from ostatok import errors
 from ostatok.errors import OstatokError
 from ostatok_db.reading import Standing
-from ostatok_http.answers import (
+from ostatok_http.answers import wants_problem
+from ostatok_http.ports import Position, RecordHeaders
+from ostatok_http.refusals import (
     FAILED,
     FULL,
     INVALID,
+    INVALID_PARAMETERS,
     MISMATCH,
     UNAVAILABLE,
     refusal_of,
-    wants_problem,
 )
-from ostatok_http.ports import Position, RecordHeaders
 
 EXPECTED = {
     "InvalidPayment": INVALID,
+    "InvalidParameters": INVALID_PARAMETERS,
     "JournalUnavailable": UNAVAILABLE,
     "JournalFull": FULL,
     "JournalMismatch": MISMATCH,
     "LedgerUnavailable": UNAVAILABLE,
+    "LedgerBehind": UNAVAILABLE,
 }
 
 

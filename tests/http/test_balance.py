@@ -23,8 +23,10 @@ from ostatok.errors import JournalUnavailable, LedgerUnavailable
 from ostatok.journal import partition_of
 from ostatok.settings import load
 from ostatok_db.reading import Standing
-from ostatok_http.balance import QUERY_ORGANIZATIONS_MAX, Balances
+from ostatok_http.balance import Balances
 from ostatok_http.ports import Position, RecordHeaders
+from ostatok_http.progress import Progress
+from ostatok_http.standings import QUERY_ORGANIZATIONS_MAX
 from ostatok_http.watermark import Watermark
 
 PATH = f"/api/organizations/{INN}/balance/"
@@ -91,9 +93,11 @@ async def balances(ledger: ScriptedLedger) -> AsyncIterator[Balances]:
     """Give what the endpoint reads through."""
     settings = load(read_wait_seconds=1, http_requests_max=3_000)
     watermark = Watermark.open(settings)
-    balances = Balances(settings, ledger, watermark)
+    progress = Progress(ledger, waiting_max=10)
+    balances = Balances(settings, ledger, TheTopic(), watermark, progress)
     yield balances
     balances.close()
+    progress.close()
     watermark.close()
 
 

@@ -23,6 +23,7 @@ from support.webhooks import (
     RecordingJournal,
     Serve,
     TheTopic,
+    of_database,
 )
 
 from ostatok.errors import JournalUnavailable
@@ -31,11 +32,10 @@ from ostatok.settings import Settings
 from ostatok.topic import Topic
 from ostatok_db.connection import conninfo
 from ostatok_db.migrate import adopt_topic
-from ostatok_db.reading import Reader
 from ostatok_http import journal_check
-from ostatok_http.answers import MISMATCH
 from ostatok_http.health import NOT_THE_LEDGERS
 from ostatok_http.publisher import Publisher
+from ostatok_http.refusals import MISMATCH
 
 SECONDS_MAX = 60
 REFUSED = (503, {"error": MISMATCH.error})
@@ -68,7 +68,8 @@ def adopted(settings: Settings) -> Settings:
 async def served(serve: Serve, settings: Settings, **changes: Any) -> ClientSession:
     """Start the service on the real journal and ledger."""
     given = settings.model_copy(update=changes)
-    return await serve(Publisher(given), Reader(given), Topic(given), topic=given.topic)
+    ports = {"view": Topic(given), **of_database(given)}
+    return await serve(Publisher(given), **ports, topic=given.topic)
 
 
 async def post(client: ClientSession, **headers: str) -> tuple[int, Any]:
@@ -268,7 +269,8 @@ async def test_a_webhook_in_hand_gets_no_200_after_the_finding(
     """Its record may lie in the topic that is not the ledger's."""
     journal = RecordingJournal()
     journal.may_answer.clear()
-    client = await serve(journal, Reader(adopted), Topic(adopted), topic=adopted.topic)
+    ports = {"view": Topic(adopted), **of_database(adopted)}
+    client = await serve(journal, **ports, topic=adopted.topic)
     in_hand = asyncio.create_task(post(client))
     await asyncio.wait_for(journal.published.wait(), SECONDS_MAX)
     execute(adopted, "UPDATE applied_offset SET topic_id = 'another'")

@@ -56,8 +56,13 @@ def entry(paid: Payment, offset: int, *, minutes: int = 0, partition: int | None
     return Entry(lies_in, offset, paid, received_at, "bank", f"request-{offset}", raw)
 
 
-def batch(*entries: Entry, dead: Sequence[DeadLetter] = (), topic_id: str = TOPIC_ID) -> Batch:
-    """A batch of records, each partition's slice reaching just around them."""
+def batch(
+    *entries: Entry,
+    dead: Sequence[DeadLetter] = (),
+    topic_id: str = TOPIC_ID,
+    first: int | None = None,
+) -> Batch:
+    """A batch of records, each partition's slice reaching from ``first``, or just around them."""
     by_partition: dict[int, tuple[list[Entry], list[DeadLetter]]] = {}
     for one in entries:
         by_partition.setdefault(one.partition, ([], []))[0].append(one)
@@ -66,7 +71,8 @@ def batch(*entries: Entry, dead: Sequence[DeadLetter] = (), topic_id: str = TOPI
     slices = []
     for partition, (some, letters) in by_partition.items():
         offsets = [one.offset for one in some] + [one.record.offset for one in letters]
-        slices.append(Slice(partition, min(offsets), max(offsets) + 1, some, letters))
+        begins = min(offsets) if first is None else first
+        slices.append(Slice(partition, begins, max(offsets) + 1, some, letters))
     return Batch(TOPIC, topic_id, slices)
 
 

@@ -2,14 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from aiohttp import ClientSession
 
+from ostatok.journal import Record
+from ostatok.settings import Settings
 from ostatok.topic import Range
-from ostatok_db.reading import Standing
+from ostatok_db.history import History
+from ostatok_db.pool import Pool
+from ostatok_db.reading import Reader, Standing
 from ostatok_http.ports import Position, RecordHeaders
 from support.payments import PARTITIONS, README_PAYMENT, TOPIC_ID
 
@@ -22,6 +26,12 @@ JSON = {"Content-Type": "application/json"}
 PROBLEM = {"Accept": "application/problem+json"}
 GOOD = json.dumps(PAYMENT).encode()
 KIND = b"Content-Type: application/json"
+
+
+def of_database(settings: Settings) -> dict[str, Any]:
+    """Give the real ports to a ledger, by the names that ``serve`` has for them."""
+    pool = Pool(settings)
+    return {"ledger": Reader(settings, pool), "history": History(settings, pool)}
 
 
 def changed(**fields: Any) -> bytes:
@@ -81,6 +91,14 @@ class TheTopic:
     async def ranges_async(self, partitions: Iterable[int]) -> dict[int, Range]:
         """Hold all that any ledger is built from."""
         return dict.fromkeys(partitions, Range(0, 1_000_000))
+
+
+class NoRecords:
+    """A topic with nothing in it."""
+
+    def read_all(self, bounds: Mapping[int, tuple[int, int]]) -> list[Record]:  # noqa: ARG002
+        """Have none."""
+        return []
 
 
 class EmptyLedger:

@@ -1,0 +1,71 @@
+"""The connections that a process reads the ledger by."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
+
+from ostatok.errors import LedgerUnavailable
+from ostatok.settings import Settings
+from ostatok_db.connection import conninfo, mapped_errors
+
+WAITING_MAX = 1_000
+"""Reads that may wait for a connection; the next one is told at once that there is none."""
+
+RECONNECT_SECONDS_MAX = 3.0
+
+_USE_SCHEMA = "SELECT set_config('search_path', %(schema)s, true)"
+
+
+class Pool:
+    """Read-only connections, as many as the setting says."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        # PgBouncer in transaction mode gives each transaction another session: nothing that lasts
+        # longer can be asked of it, neither options nor prepared statements.
+        by_session = not settings.database_pgbouncer
+        self._pool = AsyncConnectionPool(
+            conninfo(
+                settings,
+                name="http",
+                statement_seconds_max=settings.database_timeout_seconds,
+            )
+            if by_session
+            else settings.database_conninfo,
+            min_size=1,
+            max_size=settings.database_pool_connections,
+            max_waiting=WAITING_MAX,
+            # The pool waits twice as long after each failed try. Once it has given up, the next
+            # read tries at once: a database that is back is found when somebody asks.
+            reconnect_timeout=RECONNECT_SECONDS_MAX,
+            timeout=settings.database_timeout_seconds,
+            kwargs={"autocommit": True, "prepare_threshold": 2 if by_session else None},
+            open=False,
+        )
+
+    async def open(self) -> None:
+        """Start connecting; does not wait for the database to be there."""
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:
+        """Lend a connection. Raises :class:`LedgerUnavailable`, for what is asked of it too."""
+        try:
+            with mapped_errors():
+                async with self._pool.connection() as connection:
+                    if not self._settings.database_pgbouncer:
+                        yield connection
+                        return
+                    async with connection.transaction():
+                        schema = self._settings.database_schema
+                        await connection.execute(_USE_SCHEMA, {"schema": schema})
+                        yield connection
+        except (PoolTimeout, TooManyRequests) as error:
+            raise LedgerUnavailable(f"Postgres: {error}") from error

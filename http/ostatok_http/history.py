@@ -1,0 +1,149 @@
+"""An INN's past: its log in pages, and the balance at any point.
+
+Every answer first waits as a balance read does, so a payment that was answered 200 is in it. Its
+entries never change: pages of any age fit together.
+"""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from ostatok.errors import LedgerBehind
+from ostatok.journal import rfc3339
+from ostatok.payment import is_inn
+from ostatok_db.history import History, LogEntry, Point
+from ostatok_http import parameters
+from ostatok_http.answers import refuse_organization
+from ostatok_http.balance import Answered, BalanceEndpoint, Balances
+from ostatok_http.ok import Ok
+from ostatok_http.parameters import Parameters
+
+PAGE_ENTRIES_DEFAULT = 100
+PAGE_ENTRIES_MAX = 1_000
+ENTRIES_MAX = 10**18 - 1
+
+NEWEST, OLDEST = "newest", "oldest"
+
+_JUST_AFTER = timedelta(microseconds=1)
+"""Dates of the ledger are microseconds: before this much later is the same as up to."""
+
+_BEFORE_ALL = Point(0, Decimal("0.00"))
+
+encode = msgspec.json.Encoder(decimal_format="number").encode
+"""Money is written as a JSON number from the Decimal itself."""
+
+
+class HistoryEndpoints:
+    """The balance at a point, and the log."""
+
+    def __init__(self, balances: Balances, now: BalanceEndpoint, history: History) -> None:
+        self._balances = balances
+        self._now = now
+        self._history = history
+
+    async def balance(self, request: web.Request) -> Ok:
+        """Answer the balance: now, ``?at=`` a time or ``?position=`` of a record, both included."""
+        inn = inn_of(request)
+        query = Parameters(request.query, "at", "position")
+        at = query.read("at", parameters.moment)
+        position = query.read("position", parameters.position)
+        if at and position:
+            query.refuse("position", "can't be given together with at")
+        query.check()
+        if position is not None:
+            belongs = await self._balances.partition_of(inn)
+            if position.partition != belongs:
+                query.refuse("position", f"must lie in partition {belongs}, the INN's")
+                query.check()
+            up_to = position.offset + 1
+            answered = await self._balances.read_for(inn, request, up_to=up_to)
+            if answered.standing.next_offset < up_to:
+                raise LedgerBehind(f"The ledger is at {belongs}:{answered.standing.next_offset}.")
+            return _point(inn, answered, await self._history.at_offset(inn, position.offset))
+        if at is not None:
+            answered = await self._balances.read_for(inn, request)
+            return _point(inn, answered, await self._history.before(inn, at + _JUST_AFTER))
+        return await self._now.of(inn, request)
+
+    async def log(self, request: web.Request) -> Ok:
+        """Answer a page of the log, newest first or oldest first, with a cursor to the next one."""
+        inn = inn_of(request)
+        query = Parameters(request.query, "order", "limit", "cursor", "from", "to")
+        order = query.read("order", parameters.one_of(NEWEST, OLDEST)) or NEWEST
+        limit = query.read("limit", parameters.number(1, PAGE_ENTRIES_MAX)) or PAGE_ENTRIES_DEFAULT
+        cursor = query.read("cursor", parameters.number(1, ENTRIES_MAX))
+        since, until = period(query)
+        query.check()
+        answered = await self._balances.read_for(inn, request)
+        start, end = await bounds(self._history, inn, since, until)
+        first, last = start.entry + 1, end.entry
+        if order == OLDEST:
+            first = max(first, cursor or first)
+            last = min(last, first + limit - 1)
+            following = last + 1 if first <= last < end.entry else None
+        else:
+            last = min(last, cursor or last)
+            first = max(first, last - limit + 1)
+            following = first - 1 if start.entry + 1 < first <= last else None
+        entries = await self._history.entries(inn, first, last) if first <= last else []
+        if order == NEWEST:
+            entries.reverse()
+        body = {
+            "inn": inn,
+            "entries": [fields_of(entry) for entry in entries],
+            "next": None if following is None else str(following),
+        }
+        return Ok(encode(body), answered.headers)
+
+
+def inn_of(request: web.Request) -> str:
+    """Give the INN of the address, or answer 404 for what is none."""
+    inn = request.match_info["inn"]
+    if not is_inn(inn):
+        refuse_organization()
+    return inn
+
+
+def period(query: Parameters) -> tuple[datetime | None, datetime | None]:
+    """Read ``from``, which is included, and ``to``, which is not; either may be left out."""
+    since, until = query.read("from", parameters.moment), query.read("to", parameters.moment)
+    if since and until and since > until:
+        query.refuse("to", "must not be before from")
+    return since, until
+
+
+async def bounds(
+    history: History, inn: str, since: datetime | None, until: datetime | None
+) -> tuple[Point, Point]:
+    """Give where the log stood just before each of two times: at its ends for None."""
+    end = await (history.before(inn, until) if until else history.last(inn))
+    start = await history.before(inn, since) if since else _BEFORE_ALL
+    if start is None or end is None:
+        refuse_organization()
+    return start, end
+
+
+def fields_of(entry: LogEntry) -> dict[str, Any]:
+    """Give an entry as clients see it."""
+    return {
+        "entry": entry.entry,
+        "created_at": rfc3339(entry.created_at),
+        "operation_id": entry.operation_id,
+        "amount": entry.amount,
+        "previous_balance": entry.previous_balance,
+        "new_balance": entry.new_balance,
+        "document_number": entry.document_number,
+        "document_date": rfc3339(entry.document_date),
+        "received_at": rfc3339(entry.received_at),
+        "position": f"{entry.partition}:{entry.offset}",
+    }
+
+
+def _point(inn: str, answered: Answered, point: Point | None) -> Ok:
+    if point is None:
+        refuse_organization(answered.headers)
+    body = {"inn": inn, "balance": point.balance, "entry": point.entry}
+    return Ok(encode(body), answered.headers)

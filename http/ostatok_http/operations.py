@@ -1,0 +1,99 @@
+"""The receipt of an operation: every record of it, and what became of each."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, NoReturn
+
+from aiohttp import hdrs, web
+
+from ostatok.journal import Entry, rfc3339
+from ostatok.payment import is_operation_id
+from ostatok_db.batch import Outcome
+from ostatok_db.history import History, OperationRecord
+from ostatok_http.history import encode
+from ostatok_http.ok import Ok
+from ostatok_http.parameters import Parameters
+from ostatok_http.unapplied import Unapplied
+
+ACCEPTED = "accepted"
+"""In the journal, and without an outcome yet."""
+
+KOPECK = Decimal("0.01")
+
+
+class OperationEndpoint:
+    """Looks an operation up: in the ledger, and when it is not there in what is not applied yet."""
+
+    def __init__(self, history: History, unapplied: Unapplied) -> None:
+        self._history = history
+        self._unapplied = unapplied
+
+    async def get(self, request: web.Request) -> Ok:
+        """Answer 200 with the operation's records, or 404 when the journal has none."""
+        operation_id = request.match_info["operation_id"].lower()
+        if not is_operation_id(operation_id):
+            _refuse()
+        Parameters(request.query).check()
+        body = await self._applied(operation_id)
+        if body is None and (entries := await self._unapplied.of(operation_id)):
+            body = _body(operation_id, ACCEPTED, map(_accepted, entries))
+        # What was not applied when the ledger was asked, and was when the journal was.
+        body = body or await self._applied(operation_id)
+        if body is None:
+            _refuse()
+        return Ok(encode(body), {hdrs.CACHE_CONTROL: "no-store"})
+
+    async def _applied(self, operation_id: str) -> dict[str, Any] | None:
+        records = await self._history.records_of(operation_id)
+        if not records:
+            return None
+        fields = [_fields(record) for record in records]
+        first = records[0]
+        if first.outcome is Outcome.APPLIED:
+            entry = await self._history.entry_of(first, operation_id)
+            fields[0] |= {
+                "entry": entry.entry,
+                "previous_balance": entry.previous_balance,
+                "new_balance": entry.new_balance,
+                "created_at": rfc3339(entry.created_at),
+            }
+        return _body(operation_id, str(first.outcome), fields)
+
+
+def _refuse() -> NoReturn:
+    raise web.HTTPNotFound
+
+
+def _body(operation_id: str, status: str, records: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    return {"operation_id": operation_id, "status": status, "records": list(records)}
+
+
+def _fields(record: OperationRecord) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "outcome": str(record.outcome),
+        "position": f"{record.partition}:{record.offset}",
+        "received_at": rfc3339(record.received_at),
+        "request_id": record.request_id,
+        "source": record.source,
+        "inn": record.inn,
+        "amount": record.amount,
+        "document_number": record.document_number,
+        "document_date": record.document_date and rfc3339(record.document_date),
+        "differences": record.differences,
+        "reason": record.reason,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _accepted(entry: Entry) -> dict[str, Any]:
+    return {
+        "outcome": ACCEPTED,
+        "position": f"{entry.partition}:{entry.offset}",
+        "received_at": rfc3339(entry.received_at),
+        "request_id": entry.request_id,
+        "source": entry.source,
+        "inn": entry.payment.inn,
+        "amount": entry.payment.amount.quantize(KOPECK),
+        "document_number": entry.payment.document_number,
+        "document_date": rfc3339(entry.payment.document_date),
+    }

@@ -1,0 +1,141 @@
+"""Every refusal the service can give, and the one place where an error becomes a status.
+
+The short bodies are the contract of the service that this one replaces.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+from aiohttp import web
+from aiohttp.web_exceptions import HTTPException
+
+from ostatok.errors import (
+    InvalidParameters,
+    InvalidPayment,
+    JournalFull,
+    JournalMismatch,
+    JournalUnavailable,
+    LedgerUnavailable,
+)
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """One kind of answer that is not a 200."""
+
+    name: str
+    """The word for it in metrics, logs and the problem's type."""
+    status: int
+    error: str
+    """The short body says this and nothing else."""
+    detail: str
+
+    @property
+    def body(self) -> bytes:
+        """The short body."""
+        return b'{"error": "%s"}' % self.error.encode()
+
+
+INVALID = Refusal("invalid", 400, "Invalid data", "The body is not a payment.")
+INVALID_PARAMETERS = Refusal(
+    "invalid", 400, "Invalid parameters", "A parameter of the address is wrong."
+)
+ORGANIZATION_NOT_FOUND = Refusal(
+    "not_found", 404, "Organization not found", "No payment of this INN is known."
+)
+OPERATION_NOT_FOUND = Refusal(
+    "not_found", 404, "Operation not found", "No record of this operation is in the journal."
+)
+NOT_FOUND = Refusal("not_found", 404, "Not found", "There is nothing at this address.")
+METHOD = Refusal("method", 405, "Method not allowed", "The header Allow names the methods.")
+TOO_SLOW = Refusal("too_slow", 408, "Request timeout", "The body took too long to come.")
+CONFLICT = Refusal(
+    "conflict",
+    409,
+    "Operation conflict",
+    "The operation was recorded before with other content. The journal keeps this webhook, and no "
+    "money was moved for it.",
+)
+TOO_LARGE = Refusal("too_large", 413, "Payload too large", "The body is longer than 65536 bytes.")
+UNSUPPORTED = Refusal(
+    "unsupported",
+    415,
+    "Unsupported media type",
+    "The body must be application/json in UTF-8, without a Content-Encoding.",
+)
+EXPECTATION = Refusal(
+    "expectation", 417, "Expectation failed", "Only 100-continue can be expected."
+)
+REFUSED = Refusal(
+    "refused", 422, "Operation refused", "The ledger keeps it as a dead letter; no money was moved."
+)
+FAILED = Refusal("failed", 500, "Internal error", "The request id leads to the reason in the log.")
+FULL = Refusal("full", 503, "Service unavailable", "Too many requests are in hand. Repeat later.")
+UNAVAILABLE = Refusal(
+    "unavailable",
+    503,
+    "Service unavailable",
+    "A part of the service is away. Repeat later: a repeated operation counts once.",
+)
+MISMATCH = Refusal(
+    "mismatch",
+    503,
+    "The journal does not belong to the ledger",
+    "The topic is not the one the ledger was built from, so no balance would have the payment. "
+    "Repeat later: a repeated operation counts once.",
+)
+
+_BY_STATUS = {
+    refusal.status: refusal
+    for refusal in (
+        NOT_FOUND,
+        METHOD,
+        TOO_SLOW,
+        CONFLICT,
+        TOO_LARGE,
+        UNSUPPORTED,
+        EXPECTATION,
+        REFUSED,
+    )
+}
+_NOT_FOUND_BY_ROUTE = {
+    "balance": ORGANIZATION_NOT_FOUND,
+    "log": ORGANIZATION_NOT_FOUND,
+    "statement": ORGANIZATION_NOT_FOUND,
+    "operation": OPERATION_NOT_FOUND,
+}
+
+
+class OperationConflict(web.HTTPConflict):
+    """A webhook that its sender waited for turned out to be a conflict."""
+
+    def __init__(
+        self, differences: Mapping[str, Mapping[str, str]], headers: Mapping[str, str]
+    ) -> None:
+        """Keep what differs: field → what the ledger recorded, and what was received."""
+        super().__init__(headers=headers)
+        self.differences = differences
+
+
+class OperationRefused(web.HTTPUnprocessableEntity):
+    """A webhook that its sender waited for turned out to be one that the database refuses."""
+
+
+def refusal_of(error: Exception, route: str) -> Refusal:  # noqa: PLR0911  # one for each refusal
+    """Say which refusal an error is; what nobody thought of is a 500."""
+    match error:
+        case InvalidPayment() | web.RequestPayloadError():
+            return INVALID
+        case InvalidParameters():
+            return INVALID_PARAMETERS
+        case JournalFull():
+            return FULL
+        case JournalMismatch():
+            return MISMATCH
+        case JournalUnavailable() | LedgerUnavailable():
+            return UNAVAILABLE
+        case web.HTTPNotFound():
+            return _NOT_FOUND_BY_ROUTE.get(route, NOT_FOUND)
+        case HTTPException():
+            return _BY_STATUS.get(error.status, FAILED)
+        case _:
+            return FAILED

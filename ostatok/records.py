@@ -1,0 +1,142 @@
+"""Reading ranges of the topic, outside of any group: for a receipt, for replay, rebuild and audit.
+
+librdkafka's consumer on purpose: it reads what aiokafka's can't decode, and a second client that
+sees the same records is a check of the first.
+"""
+
+import gc
+import time
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from ostatok.errors import JournalUnavailable
+from ostatok.journal import Headers, Record
+from ostatok.kafka import configuring, librdkafka_config, quiet
+from ostatok.settings import Settings
+
+CHUNK_RECORDS = 2_000
+POLL_SECONDS = 0.2
+SILENT_SECONDS_MAX = 20.0
+"""How long nothing may come while something is still to come."""
+
+Bounds = Mapping[int, tuple[int, int]]
+"""Partition → (first offset, the offset behind the last)."""
+
+
+class RecordReader:
+    """Reads what lies in a range of each of some partitions."""
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        """Be the reader of that name; connects when it is asked to read."""
+        self._settings = settings
+        self._name = name
+
+    def read_all(self, bounds: Bounds) -> list[Record]:
+        """Give all records of the ranges, each partition's in order. Blocks."""
+        return [record for chunk in self.read(bounds) for record in chunk]
+
+    def first(self, partition: int, offset: int, end: int) -> Record:
+        """Give the first record at or behind an offset, and before another. Blocks.
+
+        Raises :class:`JournalUnavailable` when there is none.
+        """
+        with closing(self.read({partition: (offset, end)})) as chunks:
+            for chunk in chunks:
+                return chunk[0]
+        raise JournalUnavailable(f"Kafka: partition {partition} has no record from {offset} on.")
+
+    def read(self, bounds: Bounds) -> Generator[list[Record]]:
+        """Give the records of the ranges in chunks, each partition's in order. Blocks.
+
+        An offset without a record (a transaction's marker) is passed over. Raises
+        :class:`JournalUnavailable` when Kafka is away, and when an offset is not there any more.
+        """
+        left = {one: end for one, (first, end) in bounds.items() if first < end}
+        with self._consumer() as consumer:
+            topic = self._settings.topic
+            consumer.assign([TopicPartition(topic, one, bounds[one][0]) for one in left])
+            heard_at = time.monotonic()
+            while left:
+                messages = consumer.consume(CHUNK_RECORDS, POLL_SECONDS)
+                if messages:
+                    heard_at = time.monotonic()
+                elif time.monotonic() - heard_at > SILENT_SECONDS_MAX:
+                    raise JournalUnavailable(f"Kafka: nothing came of partitions {sorted(left)}.")
+                if chunk := list(self._taken(messages, left, consumer)):
+                    yield chunk
+
+    def _taken(
+        self, messages: list[Message], left: dict[int, int], consumer: Consumer
+    ) -> Iterator[Record]:
+        """Give the records that belong to the ranges, and strike out what is read to its end."""
+        for message in messages:
+            partition, offset, error = message.partition(), message.offset(), message.error()
+            if partition is None or offset is None or partition not in left:
+                if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
+                    raise JournalUnavailable(f"Kafka: {error.str()}.")
+                continue
+            if error is None:
+                if offset < left[partition]:
+                    yield _record(message, partition, offset)
+                offset += 1
+            elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
+                raise JournalUnavailable(f"Kafka: partition {partition}: {error.str()}.")
+            if offset >= left[partition]:
+                del left[partition]
+                consumer.pause([TopicPartition(self._settings.topic, partition)])
+
+    @contextmanager
+    def _consumer(self) -> Iterator[Consumer]:
+        config: dict[str, Any] = {
+            **librdkafka_config(self._settings),
+            **quiet(),
+            "group.id": f"{self._settings.stream_group}-{self._name}",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            # As the stream's consumer: a record counts whether its transaction was committed.
+            "isolation.level": "read_uncommitted",
+            "fetch.wait.max.ms": 50,
+            # What is read ahead, in all: it must not grow with the range.
+            "queued.max.messages.kbytes": 16_384,
+        }
+        with configuring():
+            consumer = Consumer(config)
+        try:
+            yield consumer
+        except KafkaException as error:
+            raise JournalUnavailable(f"Kafka: {error.args[0].str()}.") from error
+        finally:
+            consumer.close()
+
+
+def _record(message: Message, partition: int, offset: int) -> Record:
+    key, value = message.key(), message.value()
+    return Record(
+        partition,
+        offset,
+        message.timestamp()[1],
+        key.encode() if isinstance(key, str) else key,
+        value.encode() if isinstance(value, str) else value,
+        _headers(message),
+    )
+
+
+def _headers(message: Message) -> Headers | None:
+    """Give the headers; None when a name among them is no UTF-8.
+
+    Then confluent_kafka 2.16 gives a list with holes, whose items crash the interpreter when they
+    are looked at, and leaves an error behind that the next call of a function in C stumbles over.
+    The garbage collector looks at no item, and passes over holes.
+    """
+    try:
+        headers: Any = message.headers()
+        items = gc.get_referents(headers)
+    except SystemError:
+        return None
+    if headers is None:
+        return ()
+    return headers if len(items) == len(headers) else None

@@ -1,0 +1,57 @@
+"""Reading ranges of the topic, outside of any group."""
+
+import pytest
+from support.foreign import HOME, INN, produce, produce_nameless, strange_records
+from support.payments import PARTITIONS, body
+from support.services import Services
+
+from ostatok import journal
+from ostatok.errors import JournalUnavailable
+from ostatok.records import RecordReader
+from ostatok.settings import Settings
+from ostatok.topic import Topic
+
+
+@pytest.fixture
+def settings(services: Services) -> Settings:
+    """A topic of its own."""
+    given = services.new_settings()
+    Topic(given).ensure()
+    return given
+
+
+def test_ranges_are_read_whole_and_no_further(settings: Settings) -> None:
+    """Of each partition what was asked for, in order; while others go on writing behind it."""
+    other = (HOME + 1) % PARTITIONS
+    for partition in (HOME, other):
+        many = [{"key": INN, "value": b"%d" % at, "partition": partition} for at in range(100)]
+        produce(settings, many)
+    records = RecordReader(settings, "test").read_all({HOME: (10, 60), other: (0, 1), 5: (0, 0)})
+    assert [one.offset for one in records if one.partition == HOME] == list(range(10, 60))
+    assert next(one.value for one in records if one.partition == HOME) == b"10"
+    assert [(one.offset, one.value) for one in records if one.partition == other] == [(0, b"0")]
+
+
+def test_whatever_lies_there_is_read_as_the_stream_reads_it(settings: Settings) -> None:
+    """Records that nobody of ours wrote, and one with a header name that is no UTF-8."""
+    strange = strange_records()
+    produce(settings, [{"partition": HOME, **one} for one in strange])
+    produce_nameless(settings, HOME)
+    produce(settings, [{"key": INN, "value": body(payer_inn=INN), "partition": HOME}])
+    held = Topic(settings).ranges(range(PARTITIONS))
+    bounds = {partition: (one.earliest, one.end) for partition, one in held.items()}
+    records = RecordReader(settings, "test").read_all(bounds)
+    assert len(records) == len(strange) + 2
+    nameless = next(one for one in records if one.headers is None)
+    entries, dead = journal.read(records, PARTITIONS)
+    assert len(entries) == 1
+    assert "the name of a header is not UTF-8" in {one.reason for one in dead}
+    assert nameless.value == b"{}"
+    assert [("a", None), ("", b"\xff\x00")] in [list(one.headers or ()) for one in records]
+
+
+def test_an_offset_that_is_gone_is_no_empty_range(settings: Settings) -> None:
+    """What can't be read is not passed over."""
+    produce(settings, [{"key": INN, "value": b"{}", "partition": HOME}])
+    with pytest.raises(JournalUnavailable, match="out of range"):
+        RecordReader(settings, "test").read_all({HOME: (5, 9)})
