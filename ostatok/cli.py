@@ -13,6 +13,7 @@ import click
 
 from ostatok import __version__
 from ostatok.errors import LocalError, OstatokError
+from ostatok.recovery import audit, replay
 
 LOOPBACK = "127.0.0.1"
 
@@ -286,3 +287,7 @@ def simulate(  # noqa: PLR0913  # one for each option
             f"{len(report.wrong)} things are wrong.", hint=f"Repeat with --seed {chosen}."
         )
     screen.line(f"All {report.balances} balances are right: {report.total} rubles arrived once.")
+
+
+main.add_command(replay)
+main.add_command(audit)

@@ -6,8 +6,9 @@ sees the same records is a check of the first.
 
 import gc
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from datetime import datetime
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -67,6 +68,21 @@ class RecordReader:
                     raise JournalUnavailable(f"Kafka: nothing came of partitions {sorted(left)}.")
                 if chunk := list(self._taken(messages, left, consumer)):
                     yield chunk
+
+    def offsets_at(self, partitions: Iterable[int], moment: datetime) -> dict[int, int | None]:
+        """Give of each partition the first offset of that time or later; None for none. Blocks.
+
+        By the records' timestamps, which are the receivers' clocks.
+        """
+        milliseconds = int(moment.timestamp() * 1000)
+        topic = self._settings.topic
+        asked = [TopicPartition(topic, partition, milliseconds) for partition in partitions]
+        with self._consumer() as consumer:
+            found = consumer.offsets_for_times(asked, timeout=SILENT_SECONDS_MAX)
+        for one in found:
+            if one.error is not None:
+                raise JournalUnavailable(f"Kafka: partition {one.partition}: {one.error.str()}.")
+        return {one.partition: None if one.offset < 0 else one.offset for one in found}
 
     def _taken(
         self, messages: list[Message], left: dict[int, int], consumer: Consumer

@@ -1,7 +1,7 @@
 """What the ledger is given and what it gives back: slices of a topic, and outcomes."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -100,6 +100,21 @@ def from_offset(one: Slice, offset: int) -> Slice:
         one.next_offset,
         [entry for entry in one.entries if entry.offset >= offset],
         [letter for letter in one.dead if letter.record.offset >= offset],
+    )
+
+
+def without(one: Slice, positions: Collection[Position]) -> Slice:
+    """A slice less the records at some positions."""
+    return Slice(
+        one.partition,
+        one.first_offset,
+        one.next_offset,
+        [entry for entry in one.entries if (entry.partition, entry.offset) not in positions],
+        [
+            letter
+            for letter in one.dead
+            if (letter.record.partition, letter.record.offset) not in positions
+        ],
     )
 
 

@@ -91,6 +91,10 @@ SINGLE_RECORD_CONSTRAINTS = frozenset(
 it once, that record is no reason to stop all others."""
 
 
+REFUSED_REASON = "the database refuses it: "
+"""How the reason of a dead letter begins whose record is a payment."""
+
+
 def map_error(error: psycopg.Error) -> LedgerError:
     """Which of our errors an error of psycopg is: by its SQLSTATE, by its type when it has none."""
     state = error.sqlstate
@@ -107,7 +111,7 @@ def map_error(error: psycopg.Error) -> LedgerError:
     if error.diag.constraint_name == "payment_pkey":
         return OperationTaken("another session recorded one of the operations")
     if error.diag.constraint_name in SINGLE_RECORD_CONSTRAINTS:
-        return RecordRefused(f"the database refuses it: {error.diag.constraint_name}")
+        return RecordRefused(f"{REFUSED_REASON}{error.diag.constraint_name}")
     return LedgerCorrupt(
         f"Postgres refused what can't be refused (SQLSTATE {state}): {text}",
         hint="Nothing of the batch was written. SQLSTATE 42…: a right is missing, or `ostatok "

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Self
+from enum import Enum
+from typing import Self
 
 import msgspec
 import psycopg
@@ -17,8 +18,7 @@ from ostatok.errors import (
     OperationTaken,
     RecordRefused,
 )
-from ostatok.journal import DeadLetter, Entry
-from ostatok.payment import operation_id_of
+from ostatok.journal import Entry
 from ostatok_db.batch import (
     Applied,
     Batch,
@@ -30,9 +30,11 @@ from ostatok_db.batch import (
     from_offset,
     halves_of,
     positions_of,
+    without,
 )
 from ostatok_db.connection import mapped_errors
 from ostatok_db.queries import queries
+from ostatok_db.rows import copy_line, dead_letter_row, repeat_of
 
 TRANSACTION_TIMEOUT_SINCE = 170_000
 """The server version that brought the setting."""
@@ -83,6 +85,14 @@ def _made_anew(topic: str, topic_id: str, stored_id: str) -> JournalMismatch:
     )
 
 
+class Replay(Enum):
+    """How :meth:`Ledger.apply` takes a batch that lies behind the ledger's offsets."""
+
+    DRY_RUN = "dry run"
+    """Say what would be done, and roll it back."""
+    FOR_GOOD = "for good"
+
+
 class Ledger:
     """A connection that applies batches to the ledger its search_path shows."""
 
@@ -115,7 +125,7 @@ class Ledger:
                 cursor = await self._connection.execute(queries["read_offsets"], {"topic": topic})
                 return {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
 
-    async def apply(self, batch: Batch) -> Applied:
+    async def apply(self, batch: Batch, replay: Replay | None = None) -> Applied:
         """Give every record of the batch its outcome, in one transaction with the offsets.
 
         What lies behind the ledger's offsets is ``seen`` and skipped, so a batch may be applied
@@ -125,30 +135,41 @@ class Ledger:
 
         When the database refuses a record for itself, the batch is halved until that record
         stands alone; it becomes a dead letter, and all others get the outcome they would have had.
+
+        A ``replay`` gives outcomes to the records that have none *behind* the ledger's offsets, and
+        moves no offset; whatever has one is ``seen``.
         """
         try:
-            return await self._apply_unless_overtaken(batch)
+            return await self._apply_unless_overtaken(batch, replay)
         except RecordRefused as refused:
             halves = halves_of(batch)
             if halves is None:
-                return await self._apply_unless_overtaken(buried(batch, str(refused)))
-            first, second = [await self.apply(half) for half in halves]
+                return await self._apply_unless_overtaken(buried(batch, str(refused)), replay)
+            first, second = [await self.apply(half, replay) for half in halves]
             return first.and_then(second)
 
-    async def _apply_unless_overtaken(self, batch: Batch) -> Applied:
+    async def _apply_unless_overtaken(self, batch: Batch, replay: Replay | None) -> Applied:
         """Begin again when another session recorded one of the operations first: it is seen then.
 
         One operation comes to two sessions when it came with two INNs.
         """
         for _ in range(OVERTAKEN_MAX):
             with suppress(OperationTaken):
-                return await self._apply(batch)
+                return await self._apply(batch, replay)
         raise LedgerUnavailable("Another session records the same operations, again and again.")
 
-    async def _apply(self, batch: Batch) -> Applied:
+    async def _apply(self, batch: Batch, replay: Replay | None) -> Applied:
         with mapped_errors():
-            async with self._connection.transaction(), self._connection.cursor() as cursor:
-                slices, others = await self._past_the_fence(cursor, batch)
+            dry_run = replay is Replay.DRY_RUN
+            async with (
+                self._connection.transaction(force_rollback=dry_run),
+                self._connection.cursor() as cursor,
+            ):
+                stands = await self._lock(cursor, batch)
+                if replay:
+                    slices, others = await self._without_outcome(cursor, batch, stands)
+                else:
+                    slices, others = _past_the_fence(batch, stands)
                 entries = [entry for one in slices for entry in one.entries]
                 dead = [letter for one in slices for letter in one.dead]
                 repeats: list[Repeat] = []
@@ -156,10 +177,10 @@ class Ledger:
                     repeats = await self._apply_entries(cursor, batch.topic, entries, others)
                 for letter in dead:
                     await cursor.execute(
-                        queries["record_dead_letter"], _dead_letter_row(batch.topic, letter)
+                        queries["record_dead_letter"], dead_letter_row(batch.topic, letter)
                     )
                     others[letter.record.partition, letter.record.offset] = Outcome.DEAD
-                if slices:
+                if slices and not replay:
                     await cursor.execute(
                         queries["advance_offsets"],
                         {
@@ -172,37 +193,41 @@ class Ledger:
         counts[Outcome.APPLIED] = batch.records - counts.total()
         return Applied(counts, others, repeats)
 
-    async def _past_the_fence(
-        self, cursor: psycopg.AsyncCursor[TupleRow], batch: Batch
-    ) -> tuple[list[Slice], dict[Position, Outcome]]:
-        """Lock where the ledger stands and cut off what lies behind it."""
+    async def _lock(self, cursor: psycopg.AsyncCursor[TupleRow], batch: Batch) -> dict[int, int]:
+        """Lock where the ledger stands, and say where that is."""
         partitions = sorted(one.partition for one in batch.slices)
         await cursor.execute(
             queries["lock_offsets"], {"topic": batch.topic, "partitions": partitions}
         )
-        stands = {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
-        ahead: list[Slice] = []
-        seen: dict[Position, Outcome] = {}
-        for one in batch.slices:
-            if one.partition not in stands:
-                raise JournalMismatch(
-                    f"The ledger knows no partition {one.partition} of topic {batch.topic}.",
-                    hint="Run `ostatok migrate`.",
-                )
-            stands_at, topic_id = stands[one.partition]
+        stands: dict[int, int] = {}
+        for partition, next_offset, topic_id in await cursor.fetchall():
             if topic_id != batch.topic_id:
                 raise _made_anew(batch.topic, batch.topic_id, topic_id)
-            if one.first_offset > stands_at:
-                raise LedgerGap(
-                    f"Partition {one.partition} is applied up to {stands_at}, "
-                    f"the batch begins at {one.first_offset}."
+            stands[partition] = next_offset
+        for partition in partitions:
+            if partition not in stands:
+                raise JournalMismatch(
+                    f"The ledger knows no partition {partition} of topic {batch.topic}.",
+                    hint="Run `ostatok migrate`.",
                 )
-            for partition, offset in positions_of(one):
-                if offset < stands_at:
-                    seen[partition, offset] = Outcome.SEEN
-            if one.next_offset > stands_at:
-                ahead.append(from_offset(one, stands_at))
-        return ahead, seen
+        return stands
+
+    async def _without_outcome(
+        self, cursor: psycopg.AsyncCursor[TupleRow], batch: Batch, stands: Mapping[int, int]
+    ) -> tuple[list[Slice], dict[Position, Outcome]]:
+        """Leave what has no outcome of what lies behind the ledger's offsets."""
+        positions = [position for one in batch.slices for position in positions_of(one)]
+        for partition, offset in positions:
+            if offset >= stands[partition]:
+                raise LedgerGap(f"The ledger has not come to {partition}:{offset}.")
+        partitions, offsets = zip(*positions, strict=True)
+        await cursor.execute(
+            queries["read_recorded"],
+            {"topic": batch.topic, "partitions": list(partitions), "offsets": list(offsets)},
+        )
+        recorded = set(await cursor.fetchall())
+        slices = [without(one, recorded) for one in batch.slices]
+        return slices, dict.fromkeys(recorded, Outcome.SEEN)
 
     async def _apply_entries(
         self,
@@ -212,13 +237,13 @@ class Ledger:
         others: dict[Position, Outcome],
     ) -> list[Repeat]:
         async with cursor.copy(queries["copy_incoming"]) as copy:
-            await copy.write("".join(map(_copy_line, entries)))
+            await copy.write("".join(map(copy_line, entries)))
         await cursor.execute(queries["apply_incoming"], {"topic": topic})
         applied = await cursor.fetchall()
         if sum(count for _, count, _ in applied) == len(entries):
             return []
         await cursor.execute(queries["record_repeats"], {"topic": topic})
-        repeats = [_repeat(row) for row in await cursor.fetchall()]
+        repeats = [repeat_of(row) for row in await cursor.fetchall()]
         now = {(partition, offset) for partition, _, offsets in applied for offset in offsets}
         fresh = {(one.partition, one.offset): one.outcome for one in repeats}
         for entry in entries:
@@ -228,41 +253,22 @@ class Ledger:
         return repeats
 
 
-def _copy_line(entry: Entry) -> str:
-    """Write a line of COPY's text format. Three fields may hold a backslash; none a control
-    character, which the grammar and the reading of headers keep out.
-    """  # noqa: D205
-    payment = entry.payment
-    return (
-        f"{payment.operation_id}\t{payment.inn}\t{payment.amount}\t"
-        f"{_copy_text(payment.document_number)}\t{payment.document_date.isoformat()}\t"
-        f"{_copy_text(entry.source)}\t{_copy_text(entry.request_id)}\t"
-        f"{entry.partition}\t{entry.offset}\t{entry.received_at.isoformat()}\n"
-    )
-
-
-def _copy_text(value: str | None) -> str:
-    return r"\N" if value is None else value.replace("\\", "\\\\")
-
-
-def _dead_letter_row(topic: str, letter: DeadLetter) -> dict[str, Any]:
-    record = letter.record
-    headers = record.headers or ()
-    return {
-        "topic": topic,
-        "partition": record.partition,
-        "offset": record.offset,
-        "operation_id": operation_id_of(record.value or b""),
-        "reason": letter.reason,
-        "key": record.key,
-        "value": record.value,
-        "header_names": [name.encode(errors="surrogateescape") for name, _ in headers],
-        "header_values": [value for _, value in headers],
-        "timestamp_ms": record.timestamp_ms,
-        "received_at": letter.received_at,
-    }
-
-
-def _repeat(row: TupleRow) -> Repeat:
-    partition, offset, outcome, operation_id, inn, request_id, differences = row
-    return Repeat(partition, offset, Outcome(outcome), operation_id, inn, request_id, differences)
+def _past_the_fence(
+    batch: Batch, stands: Mapping[int, int]
+) -> tuple[list[Slice], dict[Position, Outcome]]:
+    """Cut off what lies behind the ledger's offsets."""
+    ahead: list[Slice] = []
+    seen: dict[Position, Outcome] = {}
+    for one in batch.slices:
+        stands_at = stands[one.partition]
+        if one.first_offset > stands_at:
+            raise LedgerGap(
+                f"Partition {one.partition} is applied up to {stands_at}, "
+                f"the batch begins at {one.first_offset}."
+            )
+        for partition, offset in positions_of(one):
+            if offset < stands_at:
+                seen[partition, offset] = Outcome.SEEN
+        if one.next_offset > stands_at:
+            ahead.append(from_offset(one, stands_at))
+    return ahead, seen

@@ -1,20 +1,25 @@
-"""Loads queries.sql: each statement by its name."""
+"""Loads the SQL: each statement by its name."""
 
 import re
 from importlib.resources import files
 from typing import LiteralString, cast
 
+FILES = ("queries.sql", "audit.sql")
+
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
 def _load() -> dict[str, LiteralString]:
-    text = files("ostatok_db").joinpath("queries.sql").read_text(encoding="utf-8")
-    pieces = _NAME.split(text)[1:]
-    # A file of ours is as good as a literal; nothing from outside ever gets into a statement.
-    return {
-        name: cast("LiteralString", statement.strip())
-        for name, statement in zip(pieces[::2], pieces[1::2], strict=True)
-    }
+    loaded: dict[str, LiteralString] = {}
+    for file in FILES:
+        text = files("ostatok_db").joinpath(file).read_text(encoding="utf-8")
+        pieces = _NAME.split(text)[1:]
+        # A file of ours is as good as a literal; nothing from outside ever gets into a statement.
+        loaded |= {
+            name: cast("LiteralString", statement.strip())
+            for name, statement in zip(pieces[::2], pieces[1::2], strict=True)
+        }
+    return loaded
 
 
 queries = _load()

@@ -11,6 +11,7 @@ import psycopg
 
 from chaos.points import BETWEEN
 from ostatok.errors import JournalUnavailable
+from ostatok_db import ledger
 from ostatok_db.ledger import Ledger
 from ostatok_db.queries import queries
 from ostatok_http.ports import Position
@@ -25,11 +26,16 @@ def _replace(name: str, old: str, new: str) -> None:
 
 
 def _without_fence() -> None:
-    async def all_of_it(_self: Any, _cursor: Any, batch: Any) -> Any:
+    async def no_lock(_self: Any, _cursor: Any, _batch: Any) -> Any:
+        return {}
+
+    def all_of_it(batch: Any, _stands: Any) -> Any:
         return list(batch.slices), {}
 
-    assert hasattr(Ledger, "_past_the_fence")
-    Ledger._past_the_fence = all_of_it  # type: ignore[method-assign,assignment]
+    assert hasattr(Ledger, "_lock")
+    assert hasattr(ledger, "_past_the_fence")
+    Ledger._lock = no_lock  # type: ignore[method-assign,assignment]
+    ledger._past_the_fence = all_of_it  # type: ignore[assignment]
 
 
 def offset_first(reach: Reach) -> None:
@@ -37,7 +43,7 @@ def offset_first(reach: Reach) -> None:
     apply = Ledger.apply
     _without_fence()
 
-    async def apply_late(self: Any, batch: Any) -> Any:
+    async def apply_late(self: Any, batch: Any, replay: Any = None) -> Any:
         with suppress(psycopg.OperationalError):
             async with self._connection.transaction():
                 reached = {
@@ -47,7 +53,7 @@ def offset_first(reach: Reach) -> None:
                 }
                 await self._connection.execute(queries["advance_offsets"], reached)
             reach(BETWEEN)
-        return await apply(self, batch)
+        return await apply(self, batch, replay)
 
     Ledger.apply = apply_late  # type: ignore[method-assign]
 

@@ -42,9 +42,9 @@ def install(points: Points) -> None:
             advanced.add(self.connection)
         return done
 
-    async def apply_with_points(self: Any, batch: Any) -> Any:
+    async def apply_with_points(self: Any, batch: Any, replay: Any = None) -> Any:
         points.reach(BEFORE_SQL)
-        applied = await apply(self, batch)
+        applied = await apply(self, batch, replay)
         points.reach(AFTER_COMMIT)
         return applied
 

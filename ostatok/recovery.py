@@ -1,0 +1,176 @@
+"""The commands of recovery: they compare topic and ledger, and mend what can be mended.
+
+As in cli.py, parts are imported where they run.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ostatok.errors import OstatokError
+
+if TYPE_CHECKING:
+    from ostatok_stream.comparing import Finding
+
+LISTED_MAX = 50
+"""Findings that are printed; the rest is counted. ``--json`` has more of them."""
+
+INTERRUPTED = 130
+"""The exit status of what Ctrl-C ended, as a shell has it."""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option(
+    "--digest",
+    is_flag=True,
+    help="Print one hash over all balances' chains, and the offsets it holds for; keep it "
+    "elsewhere.",
+)
+@click.option(
+    "--against",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Check what --digest once printed.",
+)
+def audit(*, as_json: bool, digest: bool, against: Path | None) -> None:
+    """Prove from topic and database together that nothing is lost, doubled or changed.
+
+    Every record has exactly one outcome and it is the right one; balances are the sums of their
+    payments; the chain of each log holds. Runs beside the system. Exits 1 and names the rows when
+    anything is wrong.
+    """
+    from ostatok.settings import load  # noqa: PLC0415
+
+    settings = load()
+    if digest:
+        from ostatok_stream.digest import make  # noqa: PLC0415
+
+        click.echo(make(settings))
+        return
+    if against is not None:
+        from ostatok_stream.digest import check  # noqa: PLC0415
+
+        click.echo(check(settings, against))
+        return
+    from ostatok.local.screen import Screen  # noqa: PLC0415
+    from ostatok_stream.audit import audit as run  # noqa: PLC0415
+
+    report = run(settings, Screen(sys.stderr).progress)
+    if as_json:
+        click.echo(_json(report))
+        sys.exit(1 if report.wrong else 0)
+    for partition, first in sorted(report.cut.items()):
+        click.echo(f"Partition {partition} holds nothing before {first}: not compared with it.")
+    click.echo(
+        f"{report.records:,} records, {report.organizations:,} balances, "
+        f"{report.entries:,} log entries."
+    )
+    _fail_on(report.findings, report.wrong)
+    click.echo("Everything agrees.")
+
+
+@click.command()
+@click.option(
+    "--from",
+    "since",
+    multiple=True,
+    help="First record: partition:offset, once for each partition, or a time. [default: all]",
+)
+@click.option(
+    "--to",
+    "until",
+    multiple=True,
+    help="The record behind the last, or a time. [default: what is applied]",
+)
+@click.option("--inn", help="Only records of this INN.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+def replay(*, since: Sequence[str], until: Sequence[str], inn: str | None, dry_run: bool) -> None:
+    """Read a range of the topic again, and give what has no outcome its outcome.
+
+    Runs beside the system. What has its outcome is seen and left alone; what differs from it is
+    reported and not changed. Ctrl-C stops it between two batches; it says how to go on.
+    """
+    from ostatok.local.screen import Screen  # noqa: PLC0415
+    from ostatok.payment import is_inn  # noqa: PLC0415
+    from ostatok.settings import load  # noqa: PLC0415
+    from ostatok_stream.replay import Wanted  # noqa: PLC0415
+    from ostatok_stream.replay import replay as run  # noqa: PLC0415
+
+    if inn is not None and not is_inn(inn):
+        raise click.BadParameter("must be 10 or 12 digits", param_hint="--inn")
+    wanted = Wanted(_bound("--from", since), _bound("--to", until), inn, dry_run)
+    settings = load()
+    replayed = asyncio.run(
+        _until_interrupted(lambda stop: run(settings, wanted, Screen(sys.stderr).progress, stop))
+    )
+    click.echo("Would be:" if dry_run else "Done:")
+    for outcome, count in sorted(replayed.outcomes.items()):
+        if count:
+            click.echo(f"  {outcome:10} {count:>12,}")
+    if replayed.rest:
+        _say_how_to_go_on(replayed.rest, inn, dry_run=dry_run)
+        sys.exit(INTERRUPTED)
+    _fail_on(replayed.findings, replayed.wrong)
+
+
+def _say_how_to_go_on(rest: dict[int, tuple[int, int]], inn: str | None, *, dry_run: bool) -> None:
+    options = [f"--from {one}:{first} --to {one}:{after}" for one, (first, after) in rest.items()]
+    options += [f"--inn {inn}"] if inn else []
+    options += ["--dry-run"] if dry_run else []
+    click.echo("Stopped. To go on: ostatok replay " + " ".join(options))
+
+
+async def _until_interrupted(run: Callable[[asyncio.Event], Any]) -> Any:
+    """Tell the work to stop at Ctrl-C, and let it end what it has in hand."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return await run(stop)
+
+
+def _bound(option: str, texts: Sequence[str]) -> datetime | dict[int, int] | None:
+    """Read a time, or positions, of the command line."""
+    from ostatok.payment import read_moment  # noqa: PLC0415
+
+    if not texts:
+        return None
+    positions: dict[int, int] = {}
+    for text in texts:
+        partition, colon, offset = text.partition(":")
+        if colon and partition.isdecimal() and offset.isdecimal():
+            positions[int(partition)] = int(offset)
+            continue
+        if len(texts) == 1:
+            try:
+                return read_moment(text)
+            except ValueError as error:
+                what = f"must be partition:offset, or a time; a time {error}"
+                raise click.BadParameter(what, param_hint=option) from None
+        raise click.BadParameter(f"{text} is no partition:offset", param_hint=option)
+    return positions
+
+
+def _fail_on(findings: Iterable["Finding"], wrong: int) -> None:
+    """Print what is wrong and raise, if anything is."""
+    if not wrong:
+        return
+    listed = list(findings)[:LISTED_MAX]
+    for one in listed:
+        click.echo(f"{one.kind}: {one.where}: {one.what}")
+    if wrong > len(listed):
+        click.echo(f"… and {wrong - len(listed):,} more.")
+    things = "1 thing is" if wrong == 1 else f"{wrong:,} things are"
+    raise OstatokError(f"{things} wrong.", hint="docs/recovery.md says what to do about each kind.")
+
+
+def _json(value: Any) -> str:
+    import msgspec  # noqa: PLC0415
+
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
