@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 import click
 
 from ostatok import __version__
+from ostatok.commands.dead_letters import dead_letters
+from ostatok.commands.recovery import audit, replay
 from ostatok.errors import LocalError, OstatokError
-from ostatok.recovery import audit, replay
 
 LOOPBACK = "127.0.0.1"
 
@@ -43,9 +44,9 @@ def _fail(error: OstatokError) -> NoReturn:
 def main() -> None:
     """Take a bank's payment webhooks in, and answer the balance of an INN.
 
-    `ostatok up` runs everything on this machine. The other commands run one part each against
-    the Kafka and the Postgres that the environment variables OSTATOK_… name; the README lists
-    them.
+    `ostatok up` runs everything on this machine. The other commands run one part each, or
+    look after what is there, against the Kafka and the Postgres that the environment variables
+    OSTATOK_… name; the README lists them.
     """
 
 
@@ -289,5 +290,5 @@ def simulate(  # noqa: PLR0913  # one for each option
     screen.line(f"All {report.balances} balances are right: {report.total} rubles arrived once.")
 
 
-main.add_command(replay)
-main.add_command(audit)
+for command in (audit, replay, dead_letters):
+    main.add_command(command)

@@ -11,7 +11,7 @@ OstatokError
 │   └── JournalMismatch      not the topic the ledger was built from; stream ends, http refuses
 ├── LedgerError
 │   ├── LedgerUnavailable    Postgres is away; wait and try again
-│   │   └── LedgerBehind     it has not applied yet what is asked for
+│   ├── LedgerBehind         it has not applied yet what is asked for; try again
 │   ├── LedgerGap            a batch begins beyond the ledger's offset; end, and read from there
 │   ├── RecordRefused        the database refuses one record for itself; find it, bury it
 │   └── LedgerCorrupt        an invariant is broken; stop
@@ -76,7 +76,7 @@ class LedgerUnavailable(LedgerError):
     """The database can't be reached."""
 
 
-class LedgerBehind(LedgerUnavailable):
+class LedgerBehind(LedgerError):
     """The ledger has not applied yet what is asked for."""
 
 

@@ -70,6 +70,14 @@ def partition_of(inn: str, partitions: int) -> int:
     return int((murmur2(key_of(inn)) & 0x7FFFFFFF) % partitions)
 
 
+def read_position(text: str) -> tuple[int, int]:
+    """Read a place as receipts name it: ``<partition>:<offset>``. Raises ValueError."""
+    found = _match_position(text)
+    if found is None:
+        raise ValueError("must be a partition and an offset, such as 7:4711")
+    return int(found[1]), int(found[2])
+
+
 def headers_of(
     *, source: str, received_at: datetime, request_id: str, traceparent: str | None = None
 ) -> list[tuple[str, bytes]]:
@@ -126,6 +134,9 @@ def _payment(record: Record, headers: dict[str, bytes | None], partitions: int) 
         raise InvalidPayment({"": "the INN does not belong to this partition"})
     return payment
 
+
+# What fits into Postgres's integer and bigint.
+_match_position = re.compile(r"([0-9]{1,5}):([0-9]{1,18})").fullmatch
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMESTAMP_MS_MAX = int(LATEST.timestamp() * 1000) - 1

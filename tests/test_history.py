@@ -16,7 +16,7 @@ from ostatok.settings import Settings
 from ostatok_db.batch import Outcome
 from ostatok_db.connection import conninfo
 from ostatok_db.history import PAGE_ENTRIES, History, Point
-from ostatok_db.ledger import Ledger
+from ostatok_db.ledger import Ledger, Replay
 from ostatok_db.pool import Pool
 
 INN = "1234567890"
@@ -147,10 +147,11 @@ async def test_an_entry_out_of_order_is_found_all_the_same(
     entries = random_log(random.Random(5), 9)
     late = entries.pop(3)
     await ledger.apply(batch(*entries, first=0))
-    change(database, f"UPDATE applied_offset SET next_offset = {late.offset}")
-    await ledger.apply(batch(late))
+    await ledger.apply(batch(late), Replay.FOR_GOOD)
     (record,) = await history.records_of(late.payment.operation_id)
     assert (await history.entry_of(record, late.payment.operation_id)).entry == 9
+    assert await history.has_replayed(INN)
+    assert not await history.has_replayed("7707083893")
 
 
 async def test_a_payment_without_an_entry_is_corruption(

@@ -56,6 +56,7 @@ def test_a_schema_that_is_behind_is_brought_up(settings: Settings) -> None:
         # What later revisions made, but for the function.
         connection.execute("DROP INDEX duplicate_operation")
         connection.execute("ALTER TABLE dead_letter DROP COLUMN operation_id")
+        connection.execute("DROP TABLE replayed")
         connection.execute(
             sql.SQL(
                 "CREATE OR REPLACE FUNCTION {} (state bytea, before bytea, content text) "
@@ -69,3 +70,14 @@ def test_a_schema_that_is_behind_is_brought_up(settings: Settings) -> None:
         ]
         name = function.as_string(connection)
         assert connection.execute(of_ours, (name,)).fetchall() == [("plpgsql",)]
+
+
+def test_the_schema_of_decisions_is_made_whatever_the_ledgers_revision(settings: Settings) -> None:
+    """A ledger that was restored into another database brings its revision, and not that schema."""
+    migrate(settings)
+    table = "SELECT to_regclass('ostatok_service.dead_letter_decision') IS NOT NULL"
+    with psycopg.connect(conninfo(settings, name="test", writes=True)) as connection:
+        connection.execute("DROP SCHEMA ostatok_service CASCADE")
+    migrate(settings)
+    with psycopg.connect(conninfo(settings, name="test", writes=True)) as connection:
+        assert connection.execute(table).fetchall() == [(True,)]

@@ -92,7 +92,7 @@ def test_a_tail_too_long_to_look_through_is_said_so(services: Services, tmp_path
     settings = services.new_settings()
     with System(settings, tmp_path) as system:
         system.start_http()
-        many = unapplied.RECORDS_MAX + 1
+        many = unapplied.TAIL_RECORDS_MAX + 1
         value = body(payer_inn=INN)
         produce(settings, [{"key": INN, "value": value, "partition": HOME}] * many)
         answer = receipt(system, str(uuid.uuid4()))

@@ -30,6 +30,21 @@ WHERE EXISTS (SELECT FROM payment WHERE topic = %(topic)s AND partition = asked.
    OR EXISTS (SELECT FROM dead_letter WHERE topic = %(topic)s AND partition = asked.partition
                                         AND "offset" = asked."offset");
 
+-- name: record_replayed
+-- Marks records that get their outcome now, later than those behind them.
+INSERT INTO replayed (topic, partition, "offset", inn)
+SELECT %(topic)s, * FROM unnest(%(partitions)s::integer[], %(offsets)s::bigint[], %(inns)s::text[])
+ON CONFLICT (topic, partition, "offset") DO NOTHING;
+
+-- name: audit_replayed
+-- Those of a partition's offsets [first, after) that a replay gave their outcome.
+SELECT "offset" FROM replayed WHERE topic = %(topic)s AND partition = %(partition)s
+                                AND "offset" >= %(first)s AND "offset" < %(after)s;
+
+-- name: count_replayed
+-- How many records a replay gave their outcome.
+SELECT count(*) FROM replayed;
+
 -- name: audit_winners
 -- The payments of some operations.
 SELECT operation_id::text, partition, "offset", inn, amount, document_number, document_date

@@ -69,7 +69,7 @@ class Organization(msgspec.Struct, frozen=True):
     changed_at: datetime
 
 
-class Entry(msgspec.Struct, frozen=True):
+class LoggedEntry(msgspec.Struct, frozen=True):
     """A log entry, and the payment it names; that one's fields are None when there is none."""
 
     inn: str
@@ -81,7 +81,7 @@ class Entry(msgspec.Struct, frozen=True):
     created_at: datetime
     link: bytes
     payer: str | None
-    paid: Decimal | None
+    payment_amount: Decimal | None
     document_number: str | None
     document_date: datetime | None
     topic: str | None
@@ -99,7 +99,7 @@ class Entry(msgspec.Struct, frozen=True):
             self.inn,
             self.entry,
             self.operation_id,
-            self.paid,
+            self.payment_amount,
             self.new_balance,
             self.document_number,
             _microseconds(self.document_date),
@@ -130,13 +130,15 @@ class Digest(msgspec.Struct, frozen=True):
     topic_id: str
     offsets: Mapping[int, int]
     """Partition → the offset that it was applied up to."""
+    replayed: int
+    """How many records replays had given their outcome; a replay after it makes it void."""
 
 
 class AuditReader:
     """A connection that only reads. All raise :class:`LedgerUnavailable`; all block.
 
-    What lies behind the ledger's offsets never changes, so no transaction has to last: none keeps
-    vacuum from its work under a live system.
+    What lies behind the ledger's offsets never changes, so no transaction has to last, but that of
+    a digest: none keeps vacuum from its work under a live system.
     """
 
     def __init__(self, connection: psycopg.Connection[TupleRow], topic: str) -> None:
@@ -177,6 +179,17 @@ class AuditReader:
         )
         return [Recorded(Outcome(row[0]), partition, *row[1:]) for row in rows]
 
+    def replayed(self, partition: int, first: int, after: int) -> set[int]:
+        """Those of the offsets [first, after) that a replay gave their outcome."""
+        rows = self._rows(
+            queries["audit_replayed"],
+            topic=self._topic,
+            partition=partition,
+            first=first,
+            after=after,
+        )
+        return {row[0] for row in rows}
+
     def winners(self, operation_ids: Iterable[str]) -> dict[str, Winner]:
         """The payments of those of the operations that have one."""
         rows = self._rows(queries["audit_winners"], operation_ids=list(operation_ids))
@@ -194,7 +207,7 @@ class AuditReader:
             yield [Organization(*row) for row in rows]
             after = rows[-1][0]
 
-    def entries(self, bounds: Mapping[str, tuple[int, int]]) -> list[Entry]:
+    def entries(self, bounds: Mapping[str, tuple[int, int]]) -> list[LoggedEntry]:
         """The log entries of some INNs, of each those from one number to another."""
         rows = self._rows(
             queries["audit_entries"],
@@ -202,7 +215,7 @@ class AuditReader:
             firsts=[first for first, _ in bounds.values()],
             lasts=[last for _, last in bounds.values()],
         )
-        return [Entry(*row) for row in rows]
+        return [LoggedEntry(*row) for row in rows]
 
     def totals(self) -> Totals:
         """Count what must be equally many."""
@@ -236,6 +249,7 @@ class AuditReader:
         with mapped_errors(), self._connection.transaction():
             self._connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             stored = self.offsets()
+            ((replayed,),) = self._rows(queries["count_replayed"])
             digest, many = hashlib.sha256(), 0
             statement, values = queries["digest_heads"], {}
             if at is not None:
@@ -252,7 +266,7 @@ class AuditReader:
                     many += 1
         offsets = at or {partition: offset for partition, (offset, _) in stored.items()}
         topic_id = next((topic_id for _, topic_id in stored.values()), "")
-        return Digest(digest.hexdigest(), many, self._topic, topic_id, offsets)
+        return Digest(digest.hexdigest(), many, self._topic, topic_id, offsets, replayed)
 
     def _rows(self, statement: LiteralString, **values: Any) -> list[TupleRow]:
         with mapped_errors():

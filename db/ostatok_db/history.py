@@ -13,8 +13,8 @@ from ostatok_db.batch import Outcome
 from ostatok_db.pool import Pool
 from ostatok_db.queries import queries
 
-RECORDS_MAX = 100
-"""Repeats, and dead records, of one operation that are given at the most, the earliest first."""
+REPEATS_MAX = 100
+"""Repeats, and as many dead records, of one operation that are given: the earliest."""
 
 PAGE_ENTRIES = 1_000
 """Entries that are read at once, however many are asked for."""
@@ -78,7 +78,7 @@ class History:
 
     async def records_of(self, operation_id: str) -> list[OperationRecord]:
         """Every record of an operation that has its outcome, the applied one first."""
-        values = {"operation_id": operation_id, "limit": RECORDS_MAX}
+        values = {"operation_id": operation_id, "limit": REPEATS_MAX}
         async with self._pool.connection() as connection:
             cursor = await connection.execute(queries["read_records_of"], values)
             rows = await cursor.fetchall()
@@ -97,6 +97,13 @@ class History:
         return await self._point(
             queries["find_entry_before_moment"], {"inn": inn, "moment": moment}
         )
+
+    async def has_replayed(self, inn: str) -> bool:
+        """Whether a replay added to an INN's log: :meth:`at_offset` is wrong about it then."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(queries["has_replayed"], {"inn": inn})
+            ((found,),) = await cursor.fetchall()
+        return bool(found)
 
     async def at_offset(self, inn: str, offset: int) -> Point | None:
         """Where an INN's log stood behind the record at an offset of its partition."""

@@ -18,7 +18,7 @@ from ostatok.errors import (
     OperationTaken,
     RecordRefused,
 )
-from ostatok.journal import Entry
+from ostatok.journal import DeadLetter, Entry
 from ostatok_db.batch import (
     Applied,
     Batch,
@@ -180,7 +180,9 @@ class Ledger:
                         queries["record_dead_letter"], dead_letter_row(batch.topic, letter)
                     )
                     others[letter.record.partition, letter.record.offset] = Outcome.DEAD
-                if slices and not replay:
+                if replay:
+                    await self._mark_replayed(cursor, batch.topic, entries, dead)
+                elif slices:
                     await cursor.execute(
                         queries["advance_offsets"],
                         {
@@ -228,6 +230,24 @@ class Ledger:
         recorded = set(await cursor.fetchall())
         slices = [without(one, recorded) for one in batch.slices]
         return slices, dict.fromkeys(recorded, Outcome.SEEN)
+
+    async def _mark_replayed(
+        self,
+        cursor: psycopg.AsyncCursor[TupleRow],
+        topic: str,
+        entries: Sequence[Entry],
+        dead: Sequence[DeadLetter],
+    ) -> None:
+        marks: list[tuple[int, int, str | None]] = [
+            (one.partition, one.offset, one.payment.inn) for one in entries
+        ]
+        marks += [(one.record.partition, one.record.offset, None) for one in dead]
+        if marks:
+            partitions, offsets, inns = (list(column) for column in zip(*marks, strict=True))
+            await cursor.execute(
+                queries["record_replayed"],
+                {"topic": topic, "partitions": partitions, "offsets": offsets, "inns": inns},
+            )
 
     async def _apply_entries(
         self,

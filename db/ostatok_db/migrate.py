@@ -6,6 +6,7 @@ import psycopg
 from psycopg import sql
 
 from ostatok.errors import LedgerError
+from ostatok.payment import operation_id_of
 from ostatok.settings import Settings
 from ostatok_db.connection import conninfo, mapped_errors
 from ostatok_db.ledger import check_topic
@@ -26,13 +27,35 @@ def migrate(settings: Settings) -> str:
         _check_encoding(connection)
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+        service = files("ostatok_db").joinpath("migrations/service.sql")
+        connection.execute(service.read_bytes())
         newest = newest_revision()
         if _revision(connection, schema) != newest:
             # Alembic takes longer to load than all the rest here to run, and mostly has no work.
             from ostatok_db.upgrade import upgrade  # noqa: PLC0415
 
             upgrade(target)
+        _name_operations(connection)
     return newest
+
+
+def _name_operations(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Say of dead letters which operation they name, where a worker of before 0003 did not.
+
+    Such workers run on, and write dead letters, between the migration and their replacement.
+    """
+    with connection.transaction(), connection.cursor("unnamed") as unnamed:
+        unnamed.execute(
+            'SELECT value, topic, partition, "offset" FROM dead_letter '
+            "WHERE operation_id IS NULL AND value IS NOT NULL"
+        )
+        for value, *position in unnamed:
+            if (operation_id := operation_id_of(bytes(value))) is not None:  # type: ignore[call-overload]
+                connection.execute(
+                    "UPDATE dead_letter SET operation_id = %s "
+                    'WHERE topic = %s AND partition = %s AND "offset" = %s',
+                    (operation_id, *position),
+                )
 
 
 def newest_revision() -> str:

@@ -1,5 +1,6 @@
 """The connections that a process reads the ledger by."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -56,10 +57,17 @@ class Pool:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:
-        """Lend a connection. Raises :class:`LedgerUnavailable`, for what is asked of it too."""
+        """Lend a connection. Raises :class:`LedgerUnavailable`, for what is asked of it too.
+
+        Also when it answers nothing for too long: it must give its place back, or a few of them
+        end all reads.
+        """
         try:
             with mapped_errors():
-                async with self._pool.connection() as connection:
+                async with (
+                    asyncio.timeout(2 * self._settings.database_timeout_seconds),
+                    self._pool.connection() as connection,
+                ):
                     if not self._settings.database_pgbouncer:
                         yield connection
                         return
@@ -69,3 +77,5 @@ class Pool:
                         yield connection
         except (PoolTimeout, TooManyRequests) as error:
             raise LedgerUnavailable(f"Postgres: {error}") from error
+        except TimeoutError:
+            raise LedgerUnavailable("The database does not answer.") from None

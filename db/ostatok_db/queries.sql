@@ -1,4 +1,4 @@
--- Every statement of the ledger, named, with what it promises. Loaded by queries.py.
+-- The statements that apply and read, named, with what it promises. Loaded by queries.py.
 
 -- name: make_staging
 -- The batch under way. Lives as long as the connection, empty at each transaction's end.
@@ -212,9 +212,13 @@ SELECT low, coalesce((SELECT new_balance FROM balance_log
                       WHERE inn = %(inn)s AND entry = low), 0.00)
 FROM bisection WHERE low = high;
 
+-- name: has_replayed
+-- Whether a replay added to an INN's log: then its entries are not in the order of their offsets.
+SELECT EXISTS (SELECT FROM replayed WHERE inn = %(inn)s);
+
 -- name: find_entry_up_to_offset
--- The same for the last entry whose record lies at or before an offset of the INN's partition: the
--- ledger applies a partition in the order of its offsets.
+-- The same for the last entry whose record lies at or before an offset of the INN's partition. The
+-- ledger applies a partition in the order of its offsets, but for what was replayed.
 WITH RECURSIVE bisection (low, high) AS (
     SELECT 0::bigint, entries FROM organization WHERE inn = %(inn)s
     UNION ALL

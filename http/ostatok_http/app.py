@@ -15,7 +15,7 @@ from prometheus_client import disable_created_metrics
 from ostatok import garbage, logs
 from ostatok.errors import OstatokError
 from ostatok.payment import BODY_BYTES_MAX
-from ostatok.records import RecordReader
+from ostatok.record_reader import RecordReader
 from ostatok.settings import PREFIX, Settings
 from ostatok.topic import Topic
 from ostatok_db.history import History
@@ -34,7 +34,7 @@ from ostatok_http.progress import Progress
 from ostatok_http.publisher import Publisher
 from ostatok_http.receiver import Receiver
 from ostatok_http.statement import StatementEndpoint
-from ostatok_http.unapplied import Unapplied
+from ostatok_http.unapplied import TAIL_SECONDS_MAX, Unapplied
 from ostatok_http.verdicts import Verdicts
 from ostatok_http.watermark import Watermark
 
@@ -117,6 +117,7 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
 
     async def begin_drain(_app: web.Application) -> None:
         drain.begin()
+        progress.give_up()
 
     app.cleanup_ctx.append(lifecycle)
     app.on_shutdown.append(begin_drain)
@@ -157,7 +158,7 @@ async def _serve(settings: Settings) -> None:
     ports = Ports(
         Publisher(settings),
         Topic(settings),
-        RecordReader(settings, "http"),
+        RecordReader(settings, "http", silent_seconds_max=TAIL_SECONDS_MAX),
         Reader(settings, pool),
         History(settings, pool),
     )

@@ -121,20 +121,17 @@ class Balances:
     async def read(self, inn: str, wait: float | None = None, up_to: int = 0) -> Reading:
         """Read the balance once everything is in it that was acknowledged before now.
 
-        By this service, and below the offset ``up_to``; for that it waits no longer than the
-        setting says and then takes what is there. Or by anyone, within ``wait`` seconds, and then
-        it is never stale. Raises
-        :class:`LedgerBehind` when it would be, :class:`JournalUnavailable` when Kafka does not say
-        what it has, :class:`LedgerUnavailable` when the database is away or too many reads are in
-        hand.
+        By this service; for that it waits no longer than the setting says and then takes what is
+        there. Or by anyone, within ``wait`` seconds, and then it is never stale. What lies below
+        the offset ``up_to`` is in it either way. Raises :class:`LedgerBehind` when it would be
+        stale or not come so far, :class:`JournalUnavailable` when Kafka does not say what it has,
+        :class:`LedgerUnavailable` when the database is away or too many reads are in hand.
         """
         if self._readers >= self._readers_max:
             raise LedgerUnavailable("Too many balance reads are in hand.")
         self._readers += 1
         try:
             return await self._read(inn, wait, up_to)
-        except LedgerBehind:
-            raise
         except LedgerUnavailable:
             self._partitions = 0  # Whatever comes back may be another database.
             raise
@@ -153,7 +150,7 @@ class Balances:
             await self._progress.reach(partition, wanted, until)
             standing = await self._standings.ask((inn, partition))
         is_stale = standing.next_offset < wanted
-        if is_stale and wait is not None:
+        if standing.next_offset < up_to or (is_stale and wait is not None):
             raise LedgerBehind(f"Partition {partition} is not applied up to {wanted} yet.")
         return Reading(standing, partition, is_stale)
 

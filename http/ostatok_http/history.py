@@ -1,7 +1,7 @@
 """An INN's past: its log in pages, and the balance at any point.
 
-Every answer first waits as a balance read does, so a payment that was answered 200 is in it. Its
-entries never change: pages of any age fit together.
+Every answer first waits as a balance read does. Entries never change: pages of any age fit
+together.
 """
 
 from datetime import datetime, timedelta
@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from ostatok.errors import LedgerBehind
 from ostatok.journal import rfc3339
 from ostatok.payment import is_inn
 from ostatok_db.history import History, LogEntry, Point
@@ -58,10 +57,10 @@ class HistoryEndpoints:
             if position.partition != belongs:
                 query.refuse("position", f"must lie in partition {belongs}, the INN's")
                 query.check()
-            up_to = position.offset + 1
-            answered = await self._balances.read_for(inn, request, up_to=up_to)
-            if answered.standing.next_offset < up_to:
-                raise LedgerBehind(f"The ledger is at {belongs}:{answered.standing.next_offset}.")
+            answered = await self._balances.read_for(inn, request, up_to=position.offset + 1)
+            if await self._history.has_replayed(inn):
+                query.refuse("position", "is of no use: a replay added to this log; give at")
+                query.check()
             return _point(inn, answered, await self._history.at_offset(inn, position.offset))
         if at is not None:
             answered = await self._balances.read_for(inn, request)
@@ -119,8 +118,9 @@ async def bounds(
     history: History, inn: str, since: datetime | None, until: datetime | None
 ) -> tuple[Point, Point]:
     """Give where the log stood just before each of two times: at its ends for None."""
-    end = await (history.before(inn, until) if until else history.last(inn))
+    # In this order: what is paid in between can only lie behind the start.
     start = await history.before(inn, since) if since else _BEFORE_ALL
+    end = await (history.before(inn, until) if until else history.last(inn))
     if start is None or end is None:
         refuse_organization()
     return start, end

@@ -29,7 +29,15 @@ WEBHOOK_ANSWERS = (
     "refused",
     "failed",
 )
-BALANCE_ANSWERS = ("found", "not_found", "stale", "unavailable", "failed")
+BALANCE_ANSWERS = (
+    "found",
+    "not_found",
+    "stale",
+    "behind",
+    "invalid_parameters",
+    "unavailable",
+    "failed",
+)
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, float("inf"))
 _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"

@@ -33,7 +33,12 @@ class NextFlight(Generic[T]):
         if self._under_way is not None:
             await asyncio.wait({self._under_way})
         self._under_way, self._next = self._next, None
-        return await self._ask()
+        try:
+            return await self._ask()
+        finally:
+            # Who asks next need not wait, and what was found need not be kept.
+            if self._under_way is asyncio.current_task():
+                self._under_way = None
 
 
 def _take_notice(task: asyncio.Task[Any]) -> None:

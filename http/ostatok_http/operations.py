@@ -1,6 +1,6 @@
 """The receipt of an operation: every record of it, and what became of each."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -34,38 +34,44 @@ class OperationEndpoint:
         if not is_operation_id(operation_id):
             _refuse()
         Parameters(request.query).check()
-        body = await self._applied(operation_id)
-        if body is None and (entries := await self._unapplied.of(operation_id)):
-            body = _body(operation_id, ACCEPTED, map(_accepted, entries))
-        # What was not applied when the ledger was asked, and was when the journal was.
-        body = body or await self._applied(operation_id)
-        if body is None:
+        records = await self._recorded(operation_id)
+        if not _is_applied(records):
+            # A dead one may have been redriven, or the next record of it is no rubbish.
+            entries = await self._unapplied.of(operation_id)
+            # What was not applied when the ledger was asked, and was when the journal was.
+            records = await self._recorded(operation_id)
+            if entries and not _is_applied(records):
+                records = [*map(_accepted, entries), *records]
+        if not records:
             _refuse()
+        body = {
+            "operation_id": operation_id,
+            "status": records[0]["outcome"],
+            "records": records,
+        }
         return Ok(encode(body), {hdrs.CACHE_CONTROL: "no-store"})
 
-    async def _applied(self, operation_id: str) -> dict[str, Any] | None:
+    async def _recorded(self, operation_id: str) -> list[dict[str, Any]]:
+        """Give the records that have their outcome, the applied one first."""
         records = await self._history.records_of(operation_id)
-        if not records:
-            return None
         fields = [_fields(record) for record in records]
-        first = records[0]
-        if first.outcome is Outcome.APPLIED:
-            entry = await self._history.entry_of(first, operation_id)
+        if records and records[0].outcome is Outcome.APPLIED:
+            entry = await self._history.entry_of(records[0], operation_id)
             fields[0] |= {
                 "entry": entry.entry,
                 "previous_balance": entry.previous_balance,
                 "new_balance": entry.new_balance,
                 "created_at": rfc3339(entry.created_at),
             }
-        return _body(operation_id, str(first.outcome), fields)
+        return fields
 
 
 def _refuse() -> NoReturn:
     raise web.HTTPNotFound
 
 
-def _body(operation_id: str, status: str, records: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    return {"operation_id": operation_id, "status": status, "records": list(records)}
+def _is_applied(records: Sequence[dict[str, Any]]) -> bool:
+    return bool(records) and records[0]["outcome"] == Outcome.APPLIED
 
 
 def _fields(record: OperationRecord) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TypeVar
 from multidict import MultiMapping
 
 from ostatok.errors import InvalidParameters
+from ostatok.journal import read_position
 from ostatok.payment import read_moment
 from ostatok_http.ports import Position
 
@@ -17,7 +18,6 @@ NUMBER_DIGITS_MAX = 18
 """So that it fits into Postgres's bigint."""
 
 _match_number = re.compile(rf"[0-9]{{1,{NUMBER_DIGITS_MAX}}}").fullmatch
-_match_position = re.compile(rf"([0-9]{{1,5}}):([0-9]{{1,{NUMBER_DIGITS_MAX}}})").fullmatch
 
 
 class Parameters:
@@ -29,7 +29,8 @@ class Parameters:
         self._reasons: dict[str, str] = {}
         for name in query:
             if name not in known:
-                self._reasons[name] = f"is no parameter here; there are: {', '.join(known)}"
+                which = f"there are: {', '.join(known)}" if known else "there are none"
+                self._reasons[name] = f"is no parameter here; {which}"
             elif len(query.getall(name)) > 1:
                 self._reasons[name] = "is given more than once"
 
@@ -66,10 +67,7 @@ def moment(text: str) -> datetime:
 
 def position(text: str) -> Position:
     """Read a place in the journal, as receipts name it."""
-    found = _match_position(text)
-    if found is None:
-        raise ValueError("must be a partition and an offset, such as 7:4711")
-    return Position(int(found[1]), int(found[2]))
+    return Position(*read_position(text))
 
 
 def number(least: int, most: int) -> Callable[[str], int]:

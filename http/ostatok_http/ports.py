@@ -1,10 +1,10 @@
 """What the HTTP service needs of the world: a journal to publish to and a ledger to read from.
 
-:class:`ostatok_http.publisher.Publisher`, :class:`ostatok.topic.Topic`,
-:class:`ostatok.records.RecordReader` and :class:`ostatok_db.reading.Reader` are the real ones.
+The real ones are :class:`ostatok_http.publisher.Publisher`, :class:`ostatok.topic.Topic`,
+:class:`ostatok.record_reader.RecordReader` and :class:`ostatok_db.reading.Reader`.
 """
 
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Generator, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from ostatok.journal import Record
@@ -60,8 +60,8 @@ class TopicView(Protocol):
 class RecordSource(Protocol):
     """The topic's records."""
 
-    def read_all(self, bounds: Mapping[int, tuple[int, int]]) -> list[Record]:
-        """Give what lies in [first, end) of each partition; blocks.
+    def read(self, bounds: Mapping[int, tuple[int, int]]) -> Generator[list[Record]]:
+        """Give what lies in [first, end) of each partition, in chunks; blocks.
 
         Raises :class:`ostatok.errors.JournalUnavailable`.
         """

@@ -15,6 +15,7 @@ from ostatok.errors import (
     JournalFull,
     JournalMismatch,
     JournalUnavailable,
+    LedgerBehind,
     LedgerUnavailable,
 )
 
@@ -37,7 +38,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 INVALID = Refusal("invalid", 400, "Invalid data", "The body is not a payment.")
 INVALID_PARAMETERS = Refusal(
-    "invalid", 400, "Invalid parameters", "A parameter of the address is wrong."
+    "invalid_parameters", 400, "Invalid parameters", "A parameter of the address is wrong."
 )
 ORGANIZATION_NOT_FOUND = Refusal(
     "not_found", 404, "Organization not found", "No payment of this INN is known."
@@ -75,6 +76,12 @@ UNAVAILABLE = Refusal(
     503,
     "Service unavailable",
     "A part of the service is away. Repeat later: a repeated operation counts once.",
+)
+BEHIND = Refusal(
+    "behind",
+    503,
+    "Not applied yet",
+    "The journal has what is asked for, or may have it; the ledger has not applied it yet.",
 )
 MISMATCH = Refusal(
     "mismatch",
@@ -127,6 +134,8 @@ def refusal_of(error: Exception, route: str) -> Refusal:  # noqa: PLR0911  # one
             return INVALID
         case InvalidParameters():
             return INVALID_PARAMETERS
+        case LedgerBehind():
+            return BEHIND
         case JournalFull():
             return FULL
         case JournalMismatch():

@@ -2,17 +2,20 @@
 
 import asyncio
 
+import structlog
 from aiohttp import web
 
-from ostatok.errors import LedgerUnavailable
+from ostatok.errors import LedgerError
 from ostatok.settings import Settings
 from ostatok_db.batch import Outcome
 from ostatok_db.history import History, Verdict
-from ostatok_http.answers import OUTCOME_HEADER, POSITION_HEADER
+from ostatok_http.answers import OUTCOME_HEADER, POSITION_HEADER, REQUEST_ID
 from ostatok_http.ports import Position
 from ostatok_http.prefer import PREFERENCE_APPLIED, WAIT, wait_seconds
 from ostatok_http.progress import Progress
 from ostatok_http.refusals import OperationConflict, OperationRefused
+
+log = structlog.get_logger()
 
 
 class Verdicts:
@@ -35,7 +38,8 @@ class Verdicts:
         until = asyncio.get_running_loop().time() + seconds
         try:
             verdict = await self._of(position, until)
-        except LedgerUnavailable:
+        except LedgerError as error:
+            log.warning("outcome_unknown", request_id=request[REQUEST_ID], reason=str(error))
             return {}
         if verdict is None:
             return {}

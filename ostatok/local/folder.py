@@ -89,3 +89,22 @@ class DataFolder:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return folder
+
+
+def running_on(path: Path) -> dict[str, str]:
+    """Give the settings of the ``ostatok up`` that runs on a folder, for :func:`settings.load`.
+
+    Raises :class:`LocalError` when none runs there.
+    """
+    try:
+        run = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LocalError(
+            f"No `ostatok up` runs on {path}.",
+            hint="Start it, or leave --data out and set the variables OSTATOK_….",
+        ) from error
+    return {
+        "database_url": run["database_url"],
+        "kafka_bootstrap_servers": run["kafka"],
+        "topic": run["topic"],
+    }

@@ -16,7 +16,7 @@ from yarl import URL
 from ostatok import garbage, logs
 from ostatok.errors import OstatokError
 from ostatok.kafka import ssl_context
-from ostatok.records import RecordReader
+from ostatok.record_reader import RecordReader
 from ostatok.settings import Settings, load
 from ostatok.topic import Topic
 from ostatok_db.connection import conninfo

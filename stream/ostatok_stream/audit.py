@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from ostatok.records import RecordReader
+from ostatok.record_reader import RecordReader
 from ostatok.settings import Settings
 from ostatok.topic import Range, Topic
 from ostatok_db.auditing import (
     ENTRIES_AT_ONCE,
     FOUND_MAX,
     AuditReader,
-    Entry,
+    LoggedEntry,
     Organization,
     Totals,
 )
@@ -95,6 +95,9 @@ def _bounds(report: Report, held: Mapping[int, Range]) -> dict[int, tuple[int, i
         first, end = held[partition].earliest, held[partition].end
         if first > 0:
             report.cut[partition] = first
+        if first > offset:
+            what = f"records {offset} to {first} were cut before they were applied"
+            report.add([Finding(Kind.TOPIC, f"partition {partition}", what)])
         if end < offset:
             what = f"the ledger is applied up to {offset}, the topic ends at {end}"
             report.add([Finding(Kind.TOPIC, f"partition {partition}", what)])
@@ -124,7 +127,7 @@ def _of_logs(ledger: AuditReader, organizations: Iterable[Organization]) -> Iter
 
 def _of_short_logs(ledger: AuditReader, some: list[Organization]) -> Iterator[Finding]:
     entries = ledger.entries({one.inn: (1, one.entries) for one in some})
-    of_inn: dict[str, list[Entry]] = {}
+    of_inn: dict[str, list[LoggedEntry]] = {}
     for entry in entries:
         of_inn.setdefault(entry.inn, []).append(entry)
     for one in some:

@@ -68,11 +68,17 @@ def compare(
         if any(_is_repeat(one) for one in found.get((entry.partition, entry.offset), ()))
     }
     winners = ledger.winners(repeated) if repeated else {}
+    replayed = {
+        (partition, offset)
+        for partition, (first, after) in ranges.items()
+        for offset in ledger.replayed(partition, first, after)
+    }
     findings: list[Finding] = []
     missing: list[Record] = []
     seen = 0
     for position in sorted({*expected, *found}):
-        finding = _at(expected.get(position), found.get(position, []), winners)
+        rows = found.get(position, [])
+        finding = _at(expected.get(position), rows, winners, late=position in replayed)
         if finding is None:
             seen += 1
             continue
@@ -88,7 +94,11 @@ def _is_repeat(one: Recorded) -> bool:
 
 
 def _at(
-    record: Entry | DeadLetter | None, rows: Sequence[Recorded], winners: Mapping[str, Winner]
+    record: Entry | DeadLetter | None,
+    rows: Sequence[Recorded],
+    winners: Mapping[str, Winner],
+    *,
+    late: bool,
 ) -> tuple[Kind, str] | None:
     """Say what is wrong at one position; None when nothing is."""
     if record is None:
@@ -99,16 +109,19 @@ def _at(
     if len(rows) > 1:
         return Kind.TWO_OUTCOMES, " and ".join(sorted(str(one.outcome) for one in rows))
     (row,) = rows
-    wrong = (
-        _of_payment(record, row, winners) if isinstance(record, Entry) else _of_dead(record, row)
-    )
+    if isinstance(record, Entry):
+        wrong = _of_payment(record, row, winners, late=late)
+    else:
+        wrong = _of_dead(record, row)
     if wrong is None:
         return None
     named = f"operation {row.operation_id}: " if row.operation_id else ""
     return Kind.DIFFERS, f"{named}{wrong}"
 
 
-def _of_payment(entry: Entry, row: Recorded, winners: Mapping[str, Winner]) -> str | None:
+def _of_payment(
+    entry: Entry, row: Recorded, winners: Mapping[str, Winner], *, late: bool
+) -> str | None:
     paid = entry.payment
     if row.outcome is Outcome.DEAD:
         if not (row.reason or "").startswith(REFUSED_REASON):
@@ -131,14 +144,17 @@ def _of_payment(entry: Entry, row: Recorded, winners: Mapping[str, Winner]) -> s
         }
     if wrong := _differing(expected, row):
         return wrong
-    return _of_repeat(entry, row, winners) if _is_repeat(row) else None
+    return _of_repeat(entry, row, winners, late=late) if _is_repeat(row) else None
 
 
-def _of_repeat(entry: Entry, row: Recorded, winners: Mapping[str, Winner]) -> str | None:
+def _of_repeat(
+    entry: Entry, row: Recorded, winners: Mapping[str, Winner], *, late: bool
+) -> str | None:
+    """Within a partition the first record of an operation wins, unless it was replayed ``late``."""
     paid, winner = entry.payment, winners.get(entry.payment.operation_id)
     if winner is None:
         return f"is a {row.outcome} of an operation that no payment has"
-    if winner.partition == entry.partition and winner.offset > entry.offset:
+    if winner.partition == entry.partition and winner.offset > entry.offset and not late:
         return f"is a {row.outcome} of a later record, {winner.partition}:{winner.offset}"
     fields = {
         "payer_inn": (winner.inn, paid.inn),
@@ -160,6 +176,8 @@ def _of_dead(letter: DeadLetter, row: Recorded) -> str | None:
     expected = dead_letter_row("", letter)
     for name in (*_PLACE, *(_BODY if _is_emptied(row) else ())):
         del expected[name]
+    if row.operation_id is None:
+        expected.pop("operation_id", None)  # Of a worker of before it was kept.
     return _differing(expected, row)
 
 

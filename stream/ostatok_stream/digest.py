@@ -13,14 +13,13 @@ from ostatok.settings import Settings
 from ostatok_db.auditing import AuditReader, Digest
 
 
-def make(settings: Settings) -> str:
-    """Give the digest of now, as JSON."""
+def make(settings: Settings) -> Digest:
+    """Give the digest of now."""
     reader = AuditReader.connect(settings)
     try:
-        digest = reader.digest()
+        return reader.digest()
     finally:
         reader.close()
-    return msgspec.json.format(msgspec.json.encode(digest), indent=2).decode()
 
 
 def check(settings: Settings, path: Path) -> str:
@@ -50,6 +49,11 @@ def check(settings: Settings, path: Path) -> str:
         now = reader.digest(kept.offsets)
     finally:
         reader.close()
+    if now.replayed != kept.replayed:
+        raise OstatokError(
+            f"{path} can't be compared: a replay gave outcomes to records of before it was made.",
+            hint="Audit the ledger, and make a new digest.",
+        )
     if (now.sha256, now.organizations) != (kept.sha256, kept.organizations):
         raise LedgerCorrupt(
             f"The ledger is not what it was: {now.organizations} chains make {now.sha256}, "

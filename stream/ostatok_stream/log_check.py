@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from ostatok_db.auditing import Entry, Organization
+from ostatok_db.auditing import LoggedEntry, Organization
 from ostatok_stream.comparing import Finding, Kind
 
 
@@ -18,7 +18,7 @@ class LogCheck:
         self._link = b""
         self._created_at: datetime | None = None
 
-    def follow(self, entries: Sequence[Entry]) -> Iterator[Finding]:
+    def follow(self, entries: Sequence[LoggedEntry]) -> Iterator[Finding]:
         """Go on with the entries behind those so far, and give what is wrong about them.
 
         What is wrong with one is said once: the next is held against what is there, not against
@@ -54,12 +54,15 @@ class LogCheck:
             what = "is missing" if first == last else "are missing"
             yield Finding(Kind.LOG, f"{self._organization.inn} entry {which}", what)
 
-    def _wrong_with(self, entry: Entry) -> Iterator[tuple[Kind, str]]:
+    def _wrong_with(self, entry: LoggedEntry) -> Iterator[tuple[Kind, str]]:
         if entry.payer is None or entry.received_at is None:
             yield Kind.LOG, "there is no such payment"
             return
-        if (entry.payer, entry.paid) != (entry.inn, entry.amount):
-            yield Kind.LOG, f"its payment is of {entry.payer} and {entry.paid}, not {entry.amount}"
+        if (entry.payer, entry.payment_amount) != (entry.inn, entry.amount):
+            yield (
+                Kind.LOG,
+                f"its payment is of {entry.payer} and {entry.payment_amount}, not {entry.amount}",
+            )
         if entry.previous_balance != self._balance:
             what = f"begins at {entry.previous_balance}, the entry before ends at {self._balance}"
             yield Kind.BALANCE, what

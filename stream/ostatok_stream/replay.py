@@ -14,7 +14,7 @@ import msgspec
 from ostatok import journal
 from ostatok.errors import OstatokError
 from ostatok.journal import Record, key_of, partition_of
-from ostatok.records import Bounds, RecordReader
+from ostatok.record_reader import Bounds, RecordReader
 from ostatok.settings import Settings
 from ostatok.topic import Topic
 from ostatok_db.auditing import FOUND_MAX, AuditReader
@@ -67,6 +67,11 @@ async def replay(settings: Settings, wanted: Wanted, say: Say, stop: asyncio.Eve
         stands = {partition: offset for partition, (offset, _) in stored.items()}
         records = RecordReader(settings, "replay")
         bounds = await asyncio.to_thread(_bounds, topic, records, wanted, stands)
+        if not bounds and (wanted.since or wanted.until or wanted.inn):
+            raise OstatokError(
+                "Nothing that is applied lies in that range.",
+                hint=f"The ledger is at {', '.join(f'{p}:{o}' for p, o in stands.items())}.",
+            )
         run = _Run((settings.topic, topic_id, len(stands)), wanted, reader, ledger)
         return await run.over(records, bounds, say, stop)
     finally:

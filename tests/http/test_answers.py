@@ -20,6 +20,7 @@ from ostatok_db.reading import Standing
 from ostatok_http.answers import wants_problem
 from ostatok_http.ports import Position, RecordHeaders
 from ostatok_http.refusals import (
+    BEHIND,
     FAILED,
     FULL,
     INVALID,
@@ -36,7 +37,7 @@ EXPECTED = {
     "JournalFull": FULL,
     "JournalMismatch": MISMATCH,
     "LedgerUnavailable": UNAVAILABLE,
-    "LedgerBehind": UNAVAILABLE,
+    "LedgerBehind": BEHIND,
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientPayloadError, ClientSession
+from support.model import INNS
 from support.payments import MOMENT, PARTITIONS, batch, entry, payment
 from support.webhooks import PROBLEM, Serve, of_database
 
@@ -16,7 +17,7 @@ from ostatok.errors import LedgerUnavailable
 from ostatok.journal import Entry, partition_of, rfc3339
 from ostatok.settings import Settings
 from ostatok_db.history import PAGE_ENTRIES, History
-from ostatok_db.ledger import Ledger
+from ostatok_db.ledger import Ledger, Replay
 from ostatok_http.statement import COLUMNS
 
 INN = "1234567890"
@@ -81,11 +82,27 @@ async def test_the_balance_at_a_position(client: ClientSession) -> None:
 
 
 async def test_a_position_not_applied_yet(client: ClientSession) -> None:
-    """It is waited for, and then it is the ledger that is behind, not the client that is wrong."""
-    parameters = {"position": f"{PARTITION}:1000"}
-    async with client.get(f"{ORGANIZATION}/balance/", params=parameters) as answer:
-        assert answer.status == 503
-        assert answer.headers["Retry-After"] == "1"
+    """It is waited for, and then the ledger is behind; also when it would be an INN's first."""
+    never = next(inn for inn in INNS if inn != INN)
+    home = partition_of(never, PARTITIONS)
+    for address, partition in ((ORGANIZATION, PARTITION), (f"/api/organizations/{never}", home)):
+        parameters = {"position": f"{partition}:1000"}
+        async with client.get(f"{address}/balance/", params=parameters) as answer:
+            assert answer.status == 503
+            assert await answer.json() == {"error": "Not applied yet"}
+            assert answer.headers["Retry-After"] == "1"
+
+
+async def test_a_position_after_a_replay(
+    client: ClientSession, ledger: Ledger, entries: list[Entry]
+) -> None:
+    """The log is not in the order of its records any more: refused rather than wrong."""
+    assert entries[0].offset == 10
+    await ledger.apply(batch(entry(payment(inn=INN), 3)), Replay.FOR_GOOD)
+    path = f"{ORGANIZATION}/balance/?position={PARTITION}:12"
+    async with client.get(path) as answer:
+        assert answer.status == 400
+        assert "a replay added to this log" in await answer.text()
 
 
 async def test_the_log_in_pages_either_way(client: ClientSession) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ostatok import journal
 from ostatok.journal import headers_of, partition_of
-from ostatok.records import RecordReader
+from ostatok.record_reader import RecordReader
 from ostatok.settings import Settings
 from ostatok.topic import Topic
 from ostatok_db.batch import Batch, slices_of

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -96,9 +96,9 @@ class TheTopic:
 class NoRecords:
     """A topic with nothing in it."""
 
-    def read_all(self, bounds: Mapping[int, tuple[int, int]]) -> list[Record]:  # noqa: ARG002
+    def read(self, bounds: Mapping[int, tuple[int, int]]) -> Generator[list[Record]]:  # noqa: ARG002
         """Have none."""
-        return []
+        yield from ()
 
 
 class EmptyLedger:

@@ -1,35 +1,38 @@
-"""Whatever became of an operation is found by its id: its repeats, and its dead records."""
+"""Whatever became of an operation is found by its id: its repeats, and its dead records.
+
+And what got its outcome by a replay, later than the records behind it, is marked.
+"""
 
 from alembic import op
-
-from ostatok.payment import operation_id_of
 
 revision = "0003"
 down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Index both, and tell of the dead records that are there which operation they name."""
+    """Add a column, two indexes and a table; migrate fills the column."""
     op.execute("CREATE INDEX duplicate_operation ON duplicate (operation_id)")
     op.execute("ALTER TABLE dead_letter ADD COLUMN operation_id uuid")
     op.execute("""
         COMMENT ON COLUMN dead_letter.operation_id IS
-            'what the value names; null when it names none, or the value was emptied before'
+            'what the value names; null when it names none, or the value was emptied'
     """)
-    # Psycopg's own connection: SQLAlchemy would read a % as a parameter's place.
-    connection = op.get_bind().connection.driver_connection
-    assert connection is not None  # noqa: S101  # there is one for as long as Alembic runs
-    with connection.cursor("dead_letters") as letters:
-        letters.execute(
-            'SELECT value, topic, partition, "offset" FROM dead_letter WHERE value IS NOT NULL'
-        )
-        for value, *position in letters:
-            connection.execute(
-                "UPDATE dead_letter SET operation_id = %s "
-                'WHERE topic = %s AND partition = %s AND "offset" = %s',
-                (operation_id_of(value), *position),
-            )
     op.execute("""
         CREATE INDEX dead_letter_operation ON dead_letter (operation_id)
             WHERE operation_id IS NOT NULL
     """)
+    op.execute("""
+        CREATE TABLE replayed (
+            topic       text        NOT NULL,
+            partition   integer     NOT NULL,
+            "offset"    bigint      NOT NULL,
+            inn         text,
+            replayed_at timestamptz NOT NULL DEFAULT now(),
+            CONSTRAINT replayed_pkey PRIMARY KEY (topic, partition, "offset")
+        )
+    """)
+    op.execute("""
+        COMMENT ON TABLE replayed IS
+            'Records that a replay gave their outcome, later than those behind them'
+    """)
+    op.execute("CREATE INDEX replayed_inn ON replayed (inn) WHERE inn IS NOT NULL")

@@ -7,7 +7,7 @@ from support.services import Services
 
 from ostatok import journal
 from ostatok.errors import JournalUnavailable
-from ostatok.records import RecordReader
+from ostatok.record_reader import RecordReader
 from ostatok.settings import Settings
 from ostatok.topic import Topic
 

@@ -1,5 +1,6 @@
-"""Reading ranges of the topic, outside of any group: for a receipt, for replay, rebuild and audit.
+"""Reading ranges of the topic, outside of any group.
 
+For receipts, audit and replay, and for the record that the stream's client can't decode.
 librdkafka's consumer on purpose: it reads what aiokafka's can't decode, and a second client that
 sees the same records is a check of the first.
 """
@@ -21,7 +22,7 @@ from ostatok.settings import Settings
 CHUNK_RECORDS = 2_000
 POLL_SECONDS = 0.2
 SILENT_SECONDS_MAX = 20.0
-"""How long nothing may come while something is still to come."""
+"""How long nothing may come while something is still to come, unless told otherwise."""
 
 Bounds = Mapping[int, tuple[int, int]]
 """Partition → (first offset, the offset behind the last)."""
@@ -30,10 +31,13 @@ Bounds = Mapping[int, tuple[int, int]]
 class RecordReader:
     """Reads what lies in a range of each of some partitions."""
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(
+        self, settings: Settings, name: str, silent_seconds_max: float = SILENT_SECONDS_MAX
+    ) -> None:
         """Be the reader of that name; connects when it is asked to read."""
         self._settings = settings
         self._name = name
+        self._silent_seconds_max = silent_seconds_max
 
     def read_all(self, bounds: Bounds) -> list[Record]:
         """Give all records of the ranges, each partition's in order. Blocks."""
@@ -64,7 +68,7 @@ class RecordReader:
                 messages = consumer.consume(CHUNK_RECORDS, POLL_SECONDS)
                 if messages:
                     heard_at = time.monotonic()
-                elif time.monotonic() - heard_at > SILENT_SECONDS_MAX:
+                elif time.monotonic() - heard_at > self._silent_seconds_max:
                     raise JournalUnavailable(f"Kafka: nothing came of partitions {sorted(left)}.")
                 if chunk := list(self._taken(messages, left, consumer)):
                     yield chunk
@@ -78,7 +82,7 @@ class RecordReader:
         topic = self._settings.topic
         asked = [TopicPartition(topic, partition, milliseconds) for partition in partitions]
         with self._consumer() as consumer:
-            found = consumer.offsets_for_times(asked, timeout=SILENT_SECONDS_MAX)
+            found = consumer.offsets_for_times(asked, timeout=self._silent_seconds_max)
         for one in found:
             if one.error is not None:
                 raise JournalUnavailable(f"Kafka: partition {one.partition}: {one.error.str()}.")

@@ -4,15 +4,19 @@ As in cli.py, parts are imported where they run.
 """
 
 import asyncio
+import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ostatok.commands.options import as_text, of_up, settings_of
 from ostatok.errors import OstatokError
 
 if TYPE_CHECKING:
@@ -26,6 +30,7 @@ INTERRUPTED = 130
 
 
 @click.command()
+@of_up
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option(
     "--digest",
@@ -38,20 +43,20 @@ INTERRUPTED = 130
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Check what --digest once printed.",
 )
-def audit(*, as_json: bool, digest: bool, against: Path | None) -> None:
+def audit(*, data: Path | None, as_json: bool, digest: bool, against: Path | None) -> None:
     """Prove from topic and database together that nothing is lost, doubled or changed.
 
     Every record has exactly one outcome and it is the right one; balances are the sums of their
     payments; the chain of each log holds. Runs beside the system. Exits 1 and names the rows when
     anything is wrong.
     """
-    from ostatok.settings import load  # noqa: PLC0415
-
-    settings = load()
+    if as_json + digest + (against is not None) > 1:
+        raise click.UsageError("Only one of --json, --digest and --against.")
+    settings = settings_of(data)
     if digest:
         from ostatok_stream.digest import make  # noqa: PLC0415
 
-        click.echo(make(settings))
+        click.echo(as_text(make(settings)))
         return
     if against is not None:
         from ostatok_stream.digest import check  # noqa: PLC0415
@@ -63,7 +68,7 @@ def audit(*, as_json: bool, digest: bool, against: Path | None) -> None:
 
     report = run(settings, Screen(sys.stderr).progress)
     if as_json:
-        click.echo(_json(report))
+        click.echo(as_text(report))
         sys.exit(1 if report.wrong else 0)
     for partition, first in sorted(report.cut.items()):
         click.echo(f"Partition {partition} holds nothing before {first}: not compared with it.")
@@ -76,6 +81,7 @@ def audit(*, as_json: bool, digest: bool, against: Path | None) -> None:
 
 
 @click.command()
+@of_up
 @click.option(
     "--from",
     "since",
@@ -90,7 +96,14 @@ def audit(*, as_json: bool, digest: bool, against: Path | None) -> None:
 )
 @click.option("--inn", help="Only records of this INN.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-def replay(*, since: Sequence[str], until: Sequence[str], inn: str | None, dry_run: bool) -> None:
+def replay(
+    *,
+    data: Path | None,
+    since: Sequence[str],
+    until: Sequence[str],
+    inn: str | None,
+    dry_run: bool,
+) -> None:
     """Read a range of the topic again, and give what has no outcome its outcome.
 
     Runs beside the system. What has its outcome is seen and left alone; what differs from it is
@@ -98,14 +111,13 @@ def replay(*, since: Sequence[str], until: Sequence[str], inn: str | None, dry_r
     """
     from ostatok.local.screen import Screen  # noqa: PLC0415
     from ostatok.payment import is_inn  # noqa: PLC0415
-    from ostatok.settings import load  # noqa: PLC0415
     from ostatok_stream.replay import Wanted  # noqa: PLC0415
     from ostatok_stream.replay import replay as run  # noqa: PLC0415
 
     if inn is not None and not is_inn(inn):
         raise click.BadParameter("must be 10 or 12 digits", param_hint="--inn")
     wanted = Wanted(_bound("--from", since), _bound("--to", until), inn, dry_run)
-    settings = load()
+    settings = settings_of(data)
     replayed = asyncio.run(
         _until_interrupted(lambda stop: run(settings, wanted, Screen(sys.stderr).progress, stop))
     )
@@ -114,63 +126,74 @@ def replay(*, since: Sequence[str], until: Sequence[str], inn: str | None, dry_r
         if count:
             click.echo(f"  {outcome:10} {count:>12,}")
     if replayed.rest:
-        _say_how_to_go_on(replayed.rest, inn, dry_run=dry_run)
+        _list(replayed.findings, replayed.wrong)
+        _say_how_to_go_on(replayed.rest, data, inn, dry_run=dry_run)
         sys.exit(INTERRUPTED)
     _fail_on(replayed.findings, replayed.wrong)
 
 
-def _say_how_to_go_on(rest: dict[int, tuple[int, int]], inn: str | None, *, dry_run: bool) -> None:
+def _say_how_to_go_on(
+    rest: dict[int, tuple[int, int]], data: Path | None, inn: str | None, *, dry_run: bool
+) -> None:
     options = [f"--from {one}:{first} --to {one}:{after}" for one, (first, after) in rest.items()]
     options += [f"--inn {inn}"] if inn else []
+    options += [f"--data {shlex.quote(str(data))}"] if data else []
     options += ["--dry-run"] if dry_run else []
     click.echo("Stopped. To go on: ostatok replay " + " ".join(options))
 
 
 async def _until_interrupted(run: Callable[[asyncio.Event], Any]) -> Any:
-    """Tell the work to stop at Ctrl-C, and let it end what it has in hand."""
+    """Tell the work to stop at Ctrl-C, and let it end what it has in hand; at a second one end."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def interrupt(number: int) -> None:
+        if stop.is_set():
+            # Postgres rolls back what it had in hand.
+            os._exit(128 + number)
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, interrupt, number)
     return await run(stop)
 
 
 def _bound(option: str, texts: Sequence[str]) -> datetime | dict[int, int] | None:
     """Read a time, or positions, of the command line."""
+    from ostatok.journal import read_position  # noqa: PLC0415
     from ostatok.payment import read_moment  # noqa: PLC0415
 
     if not texts:
         return None
     positions: dict[int, int] = {}
     for text in texts:
-        partition, colon, offset = text.partition(":")
-        if colon and partition.isdecimal() and offset.isdecimal():
-            positions[int(partition)] = int(offset)
+        with suppress(ValueError):
+            partition, offset = read_position(text)
+            positions[partition] = offset
             continue
-        if len(texts) == 1:
-            try:
-                return read_moment(text)
-            except ValueError as error:
-                what = f"must be partition:offset, or a time; a time {error}"
-                raise click.BadParameter(what, param_hint=option) from None
-        raise click.BadParameter(f"{text} is no partition:offset", param_hint=option)
+        if len(texts) > 1:
+            raise click.BadParameter(f"{text} is no partition:offset", param_hint=option)
+        try:
+            return read_moment(text)
+        except ValueError as error:
+            what = f"must be partition:offset, or a time; a time {error}"
+            raise click.BadParameter(what, param_hint=option) from None
     return positions
 
 
 def _fail_on(findings: Iterable["Finding"], wrong: int) -> None:
     """Print what is wrong and raise, if anything is."""
-    if not wrong:
-        return
+    _list(findings, wrong)
+    if wrong:
+        things = "1 thing is" if wrong == 1 else f"{wrong:,} things are"
+        raise OstatokError(
+            f"{things} wrong.", hint="docs/recovery.md says what to do about each kind."
+        )
+
+
+def _list(findings: Iterable["Finding"], wrong: int) -> None:
     listed = list(findings)[:LISTED_MAX]
     for one in listed:
         click.echo(f"{one.kind}: {one.where}: {one.what}")
     if wrong > len(listed):
         click.echo(f"… and {wrong - len(listed):,} more.")
-    things = "1 thing is" if wrong == 1 else f"{wrong:,} things are"
-    raise OstatokError(f"{things} wrong.", hint="docs/recovery.md says what to do about each kind.")
-
-
-def _json(value: Any) -> str:
-    import msgspec  # noqa: PLC0415
-
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()

@@ -1,0 +1,35 @@
+-- Dead letters, and what operators decided about them.
+
+-- name: list_dead_letters
+-- Dead letters, the earliest first, each with the last decision about it.
+SELECT dead.partition, dead."offset", dead.operation_id::text, dead.reason, dead.received_at,
+       last.decision, last.reason, last.new_partition, last.new_offset, last.decided_by,
+       last.decided_at
+FROM dead_letter AS dead
+LEFT JOIN LATERAL (
+    SELECT * FROM ostatok_service.dead_letter_decision AS made
+    WHERE made.topic = dead.topic AND made.partition = dead.partition
+      AND made."offset" = dead."offset"
+    ORDER BY id DESC LIMIT 1
+) AS last ON true
+WHERE dead.topic = %(topic)s
+  AND (%(partition)s::integer IS NULL
+       OR (dead.partition, dead."offset") = (%(partition)s, %(offset)s))
+  AND (%(operation_id)s::uuid IS NULL OR dead.operation_id = %(operation_id)s)
+  AND (%(reason)s::text IS NULL OR strpos(lower(dead.reason), lower(%(reason)s)) > 0)
+  AND (%(since)s::timestamptz IS NULL OR dead.received_at >= %(since)s)
+  AND (%(until)s::timestamptz IS NULL OR dead.received_at < %(until)s)
+  AND (%(decided)s::boolean IS NULL OR (last.decision IS NOT NULL) = %(decided)s)
+ORDER BY dead.received_at, dead.partition, dead."offset" LIMIT %(limit)s;
+
+-- name: read_dead_letter
+-- The record of a dead letter, as it came.
+SELECT key, value, header_names, header_values, timestamp_ms FROM dead_letter
+WHERE topic = %(topic)s AND partition = %(partition)s AND "offset" = %(offset)s;
+
+-- name: record_decision
+-- Keeps what was decided about a dead letter; an earlier decision stays too.
+INSERT INTO ostatok_service.dead_letter_decision
+       (topic, partition, "offset", decision, reason, new_partition, new_offset, decided_by)
+VALUES (%(topic)s, %(partition)s, %(offset)s, %(decision)s, %(reason)s, %(new_partition)s,
+        %(new_offset)s, %(decided_by)s);

@@ -1,0 +1,265 @@
+"""The commands about dead letters: look at them, redrive them, or discard them."""
+
+import base64
+import getpass
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ostatok.commands.options import as_text, of_up, settings_of
+from ostatok.errors import OstatokError
+
+if TYPE_CHECKING:
+    from ostatok_db.dead_letters import DeadLetters, Filter, Letter
+
+LISTED_MAX = 1_000
+AT_ONCE_MAX = 10_000
+"""How many one command redrives or discards."""
+
+Command = Callable[..., Any]
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """Look at records that could be no payment, redrive them, or discard them."""
+
+
+def _which(command: Command) -> Command:
+    """The options that choose dead letters."""
+    for option in (
+        click.option("--until", help="Received before this time."),
+        click.option("--since", help="Received at this time or later."),
+        click.option("--reason", help="Part of the reason."),
+        click.option("--operation", help="Operation id that the body names."),
+        click.argument("positions", nargs=-1, metavar="[PARTITION:OFFSET]..."),
+        of_up,
+    ):
+        command = option(command)
+    return command
+
+
+@dead_letters.command("list")
+@_which
+@click.option("--all", "everything", is_flag=True, help="Also those that were decided about.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def list_(*, everything: bool, as_json: bool, **which: Any) -> None:
+    """List dead letters that nobody has decided about, the earliest first."""
+    with _opened(which) as (letters, filters):
+        found = _find(letters, filters(decided=None if everything else False), LISTED_MAX)
+    if as_json:
+        click.echo(as_text(found))
+        return
+    for letter in found:
+        operation = letter.operation_id or "-"
+        line = f"{_position(letter):>12}  {letter.received_at:%Y-%m-%d %H:%M:%S}Z  {operation:36}"
+        click.echo(f"{line}  {letter.reason}{_decided(letter)}")
+    click.echo(f"{len(found)} dead letters" + (" and more." if len(found) == LISTED_MAX else "."))
+
+
+@dead_letters.command()
+@click.argument("position", metavar="PARTITION:OFFSET")
+@of_up
+def show(*, position: str, data: Path | None) -> None:
+    """Show a dead letter whole, as JSON: what is no text is in base64."""
+    with _opened({"positions": (position,), "data": data}) as (letters, filters):
+        (letter,) = _find(letters, filters(decided=None), 1)
+        content = letters.content(letter)
+    headers = zip(content.header_names, content.header_values, strict=True)
+    record = {
+        "key": _shown(content.key),
+        "value": _shown(content.value),
+        "headers": [[_shown(name), _shown(value)] for name, value in headers],
+        "timestamp_ms": content.timestamp_ms,
+    }
+    click.echo(as_text({"letter": letter, "record": record}))
+
+
+@dead_letters.command()
+@_which
+@click.option(
+    "--value",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the corrected body, for one dead letter.",
+)
+@click.option("--again", is_flag=True, help="Also those that were decided about.")
+@click.option("--by", help="Who decides. [default: you]")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+def redrive(
+    *, value: Path | None, again: bool, by: str | None, dry_run: bool, **which: Any
+) -> None:
+    """Publish dead letters again, the same bytes or a corrected body, under the right key.
+
+    The dead letter stays, and names the new record. An operation that was counted meanwhile is not
+    counted twice.
+    """
+    from ostatok.record_writer import RecordWriter  # noqa: PLC0415
+    from ostatok_stream.redrive import Redrive, check_journal  # noqa: PLC0415
+
+    corrected = value.read_bytes() if value is not None else None
+    with _opened(which) as (letters, filters):
+        found = _chosen(letters, filters(decided=None if again else False), again=again)
+        if corrected is not None and len(found) != 1:
+            raise click.UsageError("--value corrects one dead letter: give its position.")
+        settings = settings_of(which["data"])
+        check_journal(settings)
+        work = Redrive(letters, RecordWriter(settings), by or _me())
+        # All are looked at before any is published.
+        payments = [work.check(letter, corrected) for letter in found]
+        for letter, payment in zip(found, payments, strict=True):
+            what = f"{_position(letter)}: operation {payment.operation_id}"
+            if dry_run:
+                click.echo(f"{what} would be published.")
+                continue
+            partition, offset = work.publish(letter, corrected, payment)
+            click.echo(f"{what} is published at {partition}:{offset}.")
+
+
+@dead_letters.command()
+@_which
+@click.option("--because", required=True, help="Why nothing is to be made of them.")
+@click.option("--again", is_flag=True, help="Also those that were decided about.")
+@click.option("--by", help="Who decides. [default: you]")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+def discard(*, because: str, again: bool, by: str | None, dry_run: bool, **which: Any) -> None:
+    """Say that nothing is to be made of dead letters. They stay, with the reason."""
+    from ostatok_db.dead_letters import Decision  # noqa: PLC0415
+
+    if not because.strip():
+        raise click.BadParameter("must say something", param_hint="--because")
+    with _opened(which) as (letters, filters):
+        for letter in _chosen(letters, filters(decided=None if again else False), again=again):
+            if not dry_run:
+                letters.decide(letter, Decision.DISCARDED, by=by or _me(), reason=because)
+            click.echo(f"{_position(letter)}{' would be' if dry_run else ''} discarded.")
+
+
+def _me() -> str:
+    """Who runs this, by name; in a container the user may have none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
+
+
+@contextmanager
+def _opened(
+    which: Mapping[str, Any],
+) -> Iterator[tuple["DeadLetters", Callable[..., list["Filter"]]]]:
+    """Open the dead letters, and give what makes filters of the options."""
+    from ostatok_db.dead_letters import DeadLetters  # noqa: PLC0415
+
+    letters = DeadLetters.connect(settings_of(which["data"]))
+    try:
+        yield letters, partial(_filters, which)
+    finally:
+        letters.close()
+
+
+def _filters(which: Mapping[str, Any], *, decided: bool | None) -> list["Filter"]:
+    """Give one for each position, or one for all else; ``decided`` is for the latter."""
+    from ostatok.payment import is_operation_id  # noqa: PLC0415
+    from ostatok_db.dead_letters import Filter  # noqa: PLC0415
+
+    if positions := which.get("positions", ()):
+        if any(which.get(name) for name in ("operation", "reason", "since", "until")):
+            raise click.UsageError("Give positions, or options that choose, and not both.")
+        return [Filter(position=_read_position(one)) for one in positions]
+    operation = which["operation"]
+    if operation is not None and not is_operation_id(operation):
+        raise click.BadParameter("must be a UUID", param_hint="--operation")
+    return [
+        Filter(
+            operation_id=operation,
+            reason=which["reason"],
+            since=_moment("--since", which["since"]),
+            until=_moment("--until", which["until"]),
+            decided=decided,
+        )
+    ]
+
+
+def _find(letters: "DeadLetters", filters: Sequence["Filter"], limit: int) -> list["Letter"]:
+    found: list[Letter] = []
+    for one in filters:
+        some = letters.find(one, limit)
+        if one.position is not None and not some:
+            partition, offset = one.position
+            raise OstatokError(f"There is no dead letter at {partition}:{offset}.")
+        found += some
+    return found
+
+
+def _chosen(letters: "DeadLetters", filters: Sequence["Filter"], *, again: bool) -> list["Letter"]:
+    """Give those that are to be changed: never all of them because nothing was said.
+
+    Nor one that was decided about, unless it is asked for so.
+    """
+    for one in filters:
+        if not (one.position or one.operation_id or one.reason or one.since or one.until):
+            raise click.UsageError(
+                "Say which: positions, or --reason, --operation, --since, --until."
+            )
+    found = _find(letters, filters, AT_ONCE_MAX + 1)
+    if len(found) > AT_ONCE_MAX:
+        raise OstatokError(
+            f"That would be more than {AT_ONCE_MAX:,} dead letters.",
+            hint="Take a part of them, with --since and --until.",
+        )
+    if not found:
+        raise OstatokError(f"There are no such dead letters{'' if again else ' undecided'}.")
+    for letter in found:
+        if letter.decision is not None and not again:
+            raise OstatokError(
+                f"The dead letter {_position(letter)} was {letter.decision} by "
+                f"{letter.decided_by}.",
+                hint="Give --again to decide about it anew.",
+            )
+    return found
+
+
+def _read_position(text: str) -> tuple[int, int]:
+    from ostatok.journal import read_position  # noqa: PLC0415
+
+    try:
+        return read_position(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text} {error}") from None
+
+
+def _moment(option: str, text: str | None) -> datetime | None:
+    from ostatok.payment import read_moment  # noqa: PLC0415
+
+    try:
+        return None if text is None else read_moment(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from None
+
+
+def _position(letter: "Letter") -> str:
+    return f"{letter.partition}:{letter.offset}"
+
+
+def _decided(letter: "Letter") -> str:
+    if letter.decision is None:
+        return ""
+    where = ""
+    if letter.new_offset is not None:
+        where = f" at {letter.new_partition}:{letter.new_offset}"
+    why = f": {letter.decision_reason}" if letter.decision_reason else ""
+    return f"  [{letter.decision}{where} by {letter.decided_by}{why}]"
+
+
+def _shown(raw: bytes | None) -> Any:
+    """Text as it is, other bytes in base64 under a name that says so."""
+    if raw is None:
+        return None
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(raw).decode()}

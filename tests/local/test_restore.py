@@ -1,0 +1,79 @@
+"""Postgres of an older time, or emptied, under live webhooks: it catches up by itself."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from support.system import wait_until
+from support.whole import Whole, data_folder, finished, running_up
+
+from ostatok.local.postgres import programs
+
+SECONDS_MAX = 60
+
+
+def program(*argv: str) -> None:
+    """Run a program of Postgres's."""
+    path = programs() / argv[0]
+    done = subprocess.run(
+        [str(path), *argv[1:]], capture_output=True, text=True, timeout=SECONDS_MAX, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def ostatok(whole: Whole, *command: str) -> str:
+    """Run a command against the services of a running ``ostatok up``."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ostatok", *command, "--data", str(whole.folder)],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def payments(whole: Whole) -> int:
+    """How many the ledger has."""
+    ((many,),) = whole.sql("SELECT count(*) FROM payment")
+    return int(many)
+
+
+@pytest.mark.parametrize("what", ["restored", "emptied"])
+def test_it_catches_up_by_itself(what: str) -> None:
+    """No balance is wrong in the end, and topic and database agree on every record."""
+    with data_folder() as folder, running_up(folder) as whole:
+        bank = whole.bank("--webhooks", "4000", "--rate", "300", "--organizations", "40")
+        url = whole.run["database_url"]
+        kept = str(folder.parent / "ledger.dump")
+        wait_until(lambda: payments(whole) > 500, "some are applied")
+        program("pg_dump", "--dbname", url, "--schema", "ostatok*", "-Fc", "--file", kept)
+        wait_until(lambda: payments(whole) > 1_500, "more are applied")
+        if what == "restored":
+            again = ("--schema", "ostatok", "--clean", "--if-exists", "--single-transaction")
+            program("pg_restore", *again, "--dbname", url, kept)
+            assert payments(whole) < 1_500
+        else:
+            program("psql", "--dbname", url, "-qc", "DROP SCHEMA ostatok CASCADE")
+            migrate(whole)
+        assert "balances are right" in finished(bank)
+        assert "Everything agrees." in ostatok(whole, "audit")
+
+
+def migrate(whole: Whole) -> None:
+    """Run ``ostatok migrate`` as an operator would, with the settings in the environment."""
+    run = whole.run
+    settings = {
+        "OSTATOK_DATABASE_URL": run["database_url"],
+        "OSTATOK_KAFKA_BOOTSTRAP_SERVERS": run["kafka"],
+        "OSTATOK_TOPIC": run["topic"],
+    }
+    subprocess.run(
+        [sys.executable, "-m", "ostatok", "migrate"],
+        env={**os.environ, **settings},
+        capture_output=True,
+        timeout=SECONDS_MAX,
+        check=True,
+    )
