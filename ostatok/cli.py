@@ -13,7 +13,7 @@ import click
 
 from ostatok import __version__
 from ostatok.commands.dead_letters import dead_letters
-from ostatok.commands.recovery import audit, replay
+from ostatok.commands.recovery import audit, rebuild, replay
 from ostatok.errors import LocalError, OstatokError
 
 LOOPBACK = "127.0.0.1"
@@ -290,5 +290,5 @@ def simulate(  # noqa: PLR0913  # one for each option
     screen.line(f"All {report.balances} balances are right: {report.total} rubles arrived once.")
 
 
-for command in (audit, replay, dead_letters):
+for command in (audit, replay, rebuild, dead_letters):
     main.add_command(command)

@@ -53,7 +53,7 @@ async def test_the_ledger_is_a_function_of_the_journal(services: Services, seed:
         await connected.close()
         found.append(dump(here))
     assert found[0] == found[1]
-    assert len(found[0]) == 6
+    assert len(found[0]) == 7
 
 
 def stored_outcomes(rows: Rows) -> dict[tuple[int, int], Outcome]:

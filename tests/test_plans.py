@@ -54,7 +54,7 @@ async def test_a_read_looks_at_what_it_asks_for(database: Settings, ledger: Ledg
         await reader.commit()
         await ledger.apply(_batch(0, MANY))
         cursor = await reader.execute(queries["read_standings"], asked)
-        assert all(balance for balance, _ in await cursor.fetchall())
+        assert all(balance for _, balance in await cursor.fetchall())
         assert await _rows_read(reader) <= LOOKS_MAX * FEW
 
 

@@ -71,9 +71,8 @@ ORDER BY log.inn, log.entry;
 
 -- name: audit_totals
 -- How many rows there must be equally many of, at one moment.
-SELECT (SELECT count(*) FROM payment), (SELECT count(*) FROM balance_log),
-       (SELECT coalesce(sum(entries), 0)::bigint FROM organization),
-       (SELECT count(*) FROM organization);
+SELECT (SELECT coalesce(sum(entries), 0)::bigint FROM organization),
+       (SELECT count(*) FROM balance_log), (SELECT count(*) FROM payment);
 
 -- name: audit_payments_without_entry
 -- Payments that no log entry of their INN knows; only asked when the totals differ.
@@ -98,12 +97,11 @@ SELECT DISTINCT topic FROM (
 
 -- name: audit_outcomes_beyond
 -- Outcomes at offsets that a partition has not come to, or that no partition has.
-SELECT partition, "offset" FROM (
+SELECT partition, "offset" FROM applied_offset AS stands RIGHT JOIN (
     SELECT topic, partition, "offset" FROM payment
     UNION ALL SELECT topic, partition, "offset" FROM duplicate
     UNION ALL SELECT topic, partition, "offset" FROM dead_letter
-) AS recorded
-LEFT JOIN applied_offset AS stands USING (topic, partition)
+) AS recorded USING (topic, partition)
 WHERE topic = %(topic)s AND "offset" >= coalesce(stands.next_offset, 0)
 ORDER BY partition, "offset" LIMIT %(limit)s;
 

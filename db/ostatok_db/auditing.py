@@ -113,12 +113,11 @@ class LoggedEntry(msgspec.Struct, frozen=True):
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """How many there are, at one moment; the first three must be the same."""
+    """How many there are, at one moment; they must be the same."""
 
-    payments: int
-    log_entries: int
     entries_of_organizations: int
-    organizations: int
+    log_entries: int
+    payments: int
 
 
 class Digest(msgspec.Struct, frozen=True):

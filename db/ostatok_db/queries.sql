@@ -156,10 +156,11 @@ ON CONFLICT (topic, partition) DO NOTHING;
 
 -- name: read_standings
 -- Balances and how far their partitions are applied, in one snapshot, in the order asked.
--- Looks up each by its key, as a join need not: see plan_for_batches.
-SELECT (SELECT balance FROM organization WHERE inn = asked.inn),
-       coalesce((SELECT next_offset FROM applied_offset
-                 WHERE topic = %(topic)s AND partition = asked.partition), 0)
+-- Looks up each by its key, as a join need not: see plan_for_batches. The offset first: a swap of
+-- ledgers locks the tables in this order.
+SELECT coalesce((SELECT next_offset FROM applied_offset
+                 WHERE topic = %(topic)s AND partition = asked.partition), 0),
+       (SELECT balance FROM organization WHERE inn = asked.inn)
 FROM unnest(%(inns)s::text[], %(partitions)s::integer[]) WITH ORDINALITY
      AS asked (inn, partition, place)
 ORDER BY asked.place;

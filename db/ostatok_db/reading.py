@@ -47,7 +47,7 @@ class Reader:
         async with self._pool.connection() as connection:
             cursor = await connection.execute(queries["read_standings"], values)
             rows = await cursor.fetchall()
-        return [Standing(inn, row[0], row[1]) for inn, row in zip(inns, rows, strict=True)]
+        return [Standing(inn, row[1], row[0]) for inn, row in zip(inns, rows, strict=True)]
 
     async def offsets(self) -> dict[int, tuple[int, str]]:
         """Where the ledger stands: partition → (next offset, id of the topic).

@@ -132,6 +132,57 @@ def replay(
     _fail_on(replayed.findings, replayed.wrong)
 
 
+@click.command()
+@of_up
+@click.option("--swap", is_flag=True, help="Put the new ledger in the place of the live one.")
+@click.option("--keep", is_flag=True, help="With --swap: keep the old one, as <schema>_before.")
+@click.option("--fresh", is_flag=True, help="Begin anew, and not where an earlier rebuild was.")
+@click.option("--drop", is_flag=True, help="Drop what an earlier rebuild made, and do no more.")
+def rebuild(*, data: Path | None, swap: bool, keep: bool, fresh: bool, drop: bool) -> None:
+    """Make the ledger anew from the whole topic, beside the live one, and compare the two.
+
+    The system goes on meanwhile. Prints what differs, by INN, and exits 1 then; with --swap the new
+    ledger takes the live one's place, in one transaction, and what differed is mended.
+    """
+    from ostatok.local.screen import Screen  # noqa: PLC0415
+    from ostatok_db.second import Pair  # noqa: PLC0415
+    from ostatok_stream.rebuild import Wanted  # noqa: PLC0415
+    from ostatok_stream.rebuild import rebuild as run  # noqa: PLC0415
+
+    if keep and not swap:
+        raise click.UsageError("--keep goes with --swap.")
+    if drop and (swap or fresh):
+        raise click.UsageError("--drop goes alone.")
+    settings = settings_of(data)
+    if drop:
+        pair = Pair.connect(settings)
+        pair.drop(pair.second)
+        pair.close()
+        click.echo(f"The schema {pair.second} is gone.")
+        return
+    wanted = Wanted(swap=swap, keep=keep, fresh=fresh)
+    rebuilt = asyncio.run(
+        _until_interrupted(lambda stop: run(settings, wanted, Screen(sys.stderr).progress, stop))
+    )
+    if not rebuilt.finished:
+        click.echo("Stopped. The same command goes on from here.")
+        sys.exit(INTERRUPTED)
+    differences = rebuilt.differences
+    for one in differences[:LISTED_MAX]:
+        click.echo(f"{one.inn or '-'}: {one.kind} {one.what}")
+    if len(differences) > LISTED_MAX:
+        click.echo(f"… and {len(differences) - LISTED_MAX:,} more at the least.")
+    records = sum(rebuilt.offsets.values())
+    click.echo(f"{records:,} records: {len(differences):,} differences.")
+    if rebuilt.swapped:
+        click.echo("The new ledger is the live one now.")
+    elif differences:
+        raise OstatokError(
+            "The live ledger is not what the journal makes.",
+            hint="`ostatok rebuild --swap` puts the new one in its place.",
+        )
+
+
 def _say_how_to_go_on(
     rest: dict[int, tuple[int, int]], data: Path | None, inn: str | None, *, dry_run: bool
 ) -> None:
