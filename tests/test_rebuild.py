@@ -14,10 +14,11 @@ from support.planted import INN, PLANTED
 from support.services import Services, dump
 from support.system import System, wait_until
 
-from ostatok.errors import JournalMismatch, LedgerError
+from ostatok.errors import JournalMismatch, LedgerError, LedgerUnavailable
 from ostatok.local.ports import free_port
 from ostatok.settings import Settings
 from ostatok_db.connection import conninfo
+from ostatok_db.second import Pair
 from ostatok_stream.audit import audit
 from ostatok_stream.rebuild import Rebuilt, Wanted
 from ostatok_stream.rebuild import rebuild as run
@@ -41,6 +42,25 @@ def schemas(settings: Settings) -> set[str]:
     with psycopg.connect(conninfo(settings, name="test")) as connection:
         rows = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'ostatok%'")
         return {row[0] for row in rows.fetchall()}
+
+
+def next_offset(settings: Settings, partition: int) -> int:
+    """How far the second ledger is."""
+    with psycopg.connect(conninfo(settings, name="test")) as connection:
+        statement = f'SELECT next_offset FROM "{SECOND}".applied_offset WHERE partition = %s'
+        (found,) = connection.execute(statement.encode(), (partition,)).fetchall()
+        return int(found[0])
+
+
+def end_session(settings: Settings, name: str) -> None:
+    """End the sessions of that name, as an administrator or a crash does."""
+    with psycopg.connect(conninfo(settings, name="test")) as connection:
+        ended = connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE application_name LIKE %s AND pid <> pg_backend_pid()",
+            (f"%{name}%",),
+        ).fetchall()
+        assert ended == [(True,)]
 
 
 def change(settings: Settings, *statements: str) -> None:
@@ -117,6 +137,45 @@ def test_of_several_inns_the_one_counts_that_counted(services: Services) -> None
     assert rebuilt.differences == []
     second_ledger = settings.model_copy(update={"database_schema": SECOND})
     assert dump(second_ledger) == dump(settings)
+
+
+def test_what_a_stopped_rebuild_held_back_is_not_lost(services: Services) -> None:
+    """It had gone past a record whose operation counts in a partition that it had not come to."""
+    settings = services.new_settings(stream_batch_records_max=500, stream_connections=1)
+    winner, loser = INNS[0], INNS[2]
+    paid = document(payer_inn=winner)
+    make_topic(settings, [webhook({**paid, "payer_inn": loser})])
+    # Behind so many that the first turns do not come to it.
+    make_topic(settings, [webhook(document(payer_inn=winner)) for _ in range(20_000)])
+    make_topic(settings, [webhook(paid)])
+    asyncio.run(apply_topic(settings, home_of(winner)))
+    asyncio.run(apply_topic(settings))
+    stop = asyncio.Event()
+
+    def stop_behind_the_loser(_: str) -> None:
+        if next_offset(settings, home_of(loser)):
+            stop.set()
+
+    assert not asyncio.run(run(settings, Wanted(), stop_behind_the_loser, stop)).finished
+    assert next_offset(settings, home_of(winner)) <= 20_000
+    assert rebuild(settings).differences == []
+    assert dump(settings.model_copy(update={"database_schema": SECOND})) == dump(settings)
+
+
+def test_a_connection_that_dies_in_a_swap_leaves_all_as_it_was(settings: Settings) -> None:
+    """Nothing is renamed, and the next swap works."""
+    right = dump(settings)
+    rebuild(settings)
+    pair = Pair.connect(settings)
+    try:
+        with pytest.raises(LedgerUnavailable):
+            pair.swap(lambda _: end_session(settings, "rebuild"))
+    finally:
+        pair.close()
+    assert dump(settings) == right
+    assert schemas(settings) == {"ostatok", "ostatok_service", SECOND}
+    assert rebuild(settings, Wanted(swap=True)).swapped
+    assert dump(settings) == right
 
 
 def test_a_topic_without_its_beginning_is_refused(settings: Settings) -> None:

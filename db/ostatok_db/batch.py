@@ -90,6 +90,15 @@ def positions_of(one: Slice) -> Iterator[Position]:
         yield letter.record.partition, letter.record.offset
 
 
+def bounds_of(positions: Iterable[Position]) -> dict[int, tuple[int, int]]:
+    """The shortest range of each partition that its positions lie in: [first, after)."""
+    bounds: dict[int, tuple[int, int]] = {}
+    for partition, offset in positions:
+        first, after = bounds.get(partition, (offset, offset))
+        bounds[partition] = (min(first, offset), max(after, offset + 1))
+    return bounds
+
+
 def from_offset(one: Slice, offset: int) -> Slice:
     """The part of a slice that is not behind ``offset``."""
     if one.first_offset == offset:

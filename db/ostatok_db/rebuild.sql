@@ -1,10 +1,26 @@
 -- What a rebuild asks of the live ledger and of the second one. {live} and {second} are schemas.
 
 -- name: disputed_operations
--- Operations that came with several INNs, and the partition of the record that counts.
+-- Operations that came in several partitions, and the partition of the record that counts.
 SELECT DISTINCT operation_id::text, paid.partition
-FROM duplicate AS repeat JOIN payment AS paid USING (operation_id)
-WHERE repeat.inn <> paid.inn;
+FROM {live}.duplicate AS repeat JOIN {live}.payment AS paid USING (topic, operation_id)
+WHERE repeat.topic = %(topic)s AND repeat.partition <> paid.partition;
+
+-- name: held_back
+-- Their other records, where the second ledger has gone past one without giving it an outcome.
+SELECT repeat.partition, repeat."offset"
+FROM {live}.duplicate AS repeat JOIN {live}.payment AS paid USING (topic, operation_id)
+JOIN {second}.applied_offset AS a
+  ON (a.topic, a.partition) = (repeat.topic, repeat.partition) AND repeat."offset" < a.next_offset
+WHERE repeat.topic = %(topic)s AND repeat.partition <> paid.partition
+  AND (repeat.partition, repeat."offset") > (%(partition)s, %(offset)s)
+  AND NOT EXISTS (SELECT FROM {second}.duplicate AS d
+                  WHERE (d.topic, d.partition, d."offset")
+                      = (repeat.topic, repeat.partition, repeat."offset"))
+  AND NOT EXISTS (SELECT FROM {second}.dead_letter AS d
+                  WHERE (d.topic, d.partition, d."offset")
+                      = (repeat.topic, repeat.partition, repeat."offset"))
+ORDER BY repeat.partition, repeat."offset" LIMIT %(limit)s;
 
 -- name: differences
 -- What the live ledger and the second one do not have alike, of what the second has come to.

@@ -1,7 +1,7 @@
 """A second ledger of the same topic, in a schema beside the live one."""
 
-from collections.abc import Callable, Mapping
-from typing import Self
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, LiteralString, Self
 
 import msgspec
 import psycopg
@@ -10,6 +10,7 @@ from psycopg.rows import TupleRow
 
 from ostatok.errors import LedgerError
 from ostatok.settings import Settings
+from ostatok_db.batch import Position
 from ostatok_db.connection import conninfo, mapped_errors
 from ostatok_db.queries import queries
 
@@ -28,6 +29,7 @@ LOCK_SECONDS_MAX = 5
 """How long a swap waits for a batch or a read that is under way."""
 
 FOUND_MAX = 1_000
+HELD_BACK_AT_ONCE = 5_000
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -79,9 +81,20 @@ class Pair:
             self._connection.execute(statement.format(sql.Identifier(schema)))
 
     def disputed(self) -> dict[str, int]:
-        """Operations that came with several INNs → the partition of the record that counts."""
-        with mapped_errors():
-            return dict(self._connection.execute(queries["disputed_operations"]).fetchall())
+        """Operations that came in several partitions → that of the record that counts."""
+        return dict(self._of_both(queries["disputed_operations"]))
+
+    def held_back(self) -> Iterator[list[Position]]:
+        """Where the other records of those are that the second ledger has gone past, many at once.
+
+        Each once, whether it is given its outcome meanwhile or not.
+        """
+        after = (-1, -1)
+        while rows := self._of_both(
+            queries["held_back"], partition=after[0], offset=after[1], limit=HELD_BACK_AT_ONCE
+        ):
+            yield rows
+            after = rows[-1]
 
     def forget_replayed(self) -> None:
         """Let the second ledger know no replay: what was applied last there changed no log."""
@@ -101,11 +114,7 @@ class Pair:
 
     def differences(self) -> list[Difference]:
         """What they do not have alike, of what the second has come to."""
-        names = {"live": sql.Identifier(self.live), "second": sql.Identifier(self.second)}
-        statement = sql.SQL(queries["differences"]).format(**names)
-        with mapped_errors():
-            rows = self._connection.execute(statement, {"limit": FOUND_MAX}).fetchall()
-        return [Difference(*row) for row in rows]
+        return [Difference(*row) for row in self._of_both(queries["differences"], limit=FOUND_MAX)]
 
     def swap(self, catch_up: Callable[[Mapping[int, int]], None]) -> bool:
         """Put the second in the place of the live one, in one transaction.
@@ -132,6 +141,12 @@ class Pair:
                 return False
             raise
         return True
+
+    def _of_both(self, query: LiteralString, **values: Any) -> list[TupleRow]:
+        names = {"live": sql.Identifier(self.live), "second": sql.Identifier(self.second)}
+        statement = sql.SQL(query).format(**names)
+        with mapped_errors():
+            return self._connection.execute(statement, {"topic": self._topic, **values}).fetchall()
 
     def _lock(self, schema: str) -> None:
         tables = sql.SQL(", ").join(sql.Identifier(schema, table) for table in TABLES)

@@ -5,7 +5,8 @@ in the place of the live one.
 """
 
 import asyncio
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Set
+from contextlib import closing
 from typing import NamedTuple, Self
 
 import msgspec
@@ -16,7 +17,7 @@ from ostatok.journal import DeadLetter, Entry, Record
 from ostatok.record_reader import Bounds, RecordReader
 from ostatok.settings import Settings
 from ostatok.topic import Topic
-from ostatok_db.batch import Batch, pieces_of, shares_of, slices_of
+from ostatok_db.batch import Batch, Position, bounds_of, pieces_of, shares_of, slices_of
 from ostatok_db.connection import conninfo
 from ostatok_db.ledger import Ledger, Replay, check_topic
 from ostatok_db.migrate import adopt_topic, migrate
@@ -29,6 +30,9 @@ BEHIND_RECORDS_MAX = 5_000
 
 ROUNDS_MAX = 100
 SWAPS_MAX = 10
+
+CATCH_UP_SECONDS_MAX = 20
+"""How long a swap may hold its locks: workers and reads wait for them."""
 
 
 class Rebuilt(msgspec.Struct):
@@ -89,6 +93,7 @@ async def _build(
             return Rebuilt(second, [], finished=False)
         if not wanted.swap:
             break
+    await builder.settle(pair)
     say("comparing with the live ledger")
     differences = await asyncio.to_thread(pair.differences)
     _, second = await asyncio.to_thread(pair.offsets)
@@ -105,8 +110,8 @@ async def _swap(pair: Pair, builder: "_Builder", wanted: Wanted, say: Say) -> bo
         if behind > 4 * BEHIND_RECORDS_MAX:
             raise LedgerError(f"The second ledger is {behind} records behind the live one.")
         bounds = {one: (second[one], live[one]) for one in live}
-        work = builder.over(bounds, pair, Pace(behind, say), asyncio.Event())
-        asyncio.run_coroutine_threadsafe(work, loop).result(20)
+        work = builder.catch_up(bounds, pair, Pace(behind, say))
+        asyncio.run_coroutine_threadsafe(work, loop).result()
 
     for _ in range(SWAPS_MAX):
         if await asyncio.to_thread(pair.swap, catch_up):
@@ -132,12 +137,11 @@ def _check(pair: Pair, topic: Topic) -> tuple[str, int]:
 
 
 class _Some(NamedTuple):
-    """Records that are applied together, and what of them has to wait for the end."""
+    """Records that are applied together."""
 
     entries: list[Entry]
     dead: list[DeadLetter]
     bounds: dict[int, tuple[int, int]]
-    later: list[Entry]
 
 
 class _Builder:
@@ -159,12 +163,14 @@ class _Builder:
             await ledger.close()
 
     async def over(self, bounds: Bounds, pair: Pair, pace: Pace, stop: asyncio.Event) -> bool:
-        """Apply what lies within the bounds; False when it was told to stop before the end."""
-        # Of the records of several INNs the one counts that counts in the live ledger.
+        """Apply what lies within the bounds; False when it was told to stop before the end.
+
+        Of an operation that came in several partitions the record counts that counts in the live
+        ledger, whichever is read first here. The others are held back: :meth:`settle` is for them.
+        """
         disputed = await asyncio.to_thread(pair.disputed)
         chunks = RecordReader(self._settings, "rebuild").read(bounds)
         positions = {partition: first for partition, (first, _) in bounds.items()}
-        later: list[Entry] = []
         try:
             reading = asyncio.create_task(self._gather(chunks, positions, disputed))
             while (some := await reading) is not None:
@@ -173,15 +179,47 @@ class _Builder:
                 # The next is read while Postgres applies this one.
                 reading = asyncio.create_task(self._gather(chunks, positions, disputed))
                 await self._apply(some)
-                later += some.later
                 pace.made(sum(after - first for first, after in some.bounds.values()))
         finally:
             await asyncio.wait({reading})
             chunks.close()
-        if later:
-            await self._ledgers[0].apply(self._batch(later, [], _around(later)), Replay.FOR_GOOD)
-            await asyncio.to_thread(pair.forget_replayed)
         return True
+
+    async def settle(self, pair: Pair) -> None:
+        """Give what was held back its outcome, now that the records that count are there.
+
+        Also what an earlier rebuild held back and was stopped before this.
+        """
+        held_back = pair.held_back()
+        while (positions := await asyncio.to_thread(next, held_back, None)) is not None:
+            records = await asyncio.to_thread(self._read, set(positions))
+            if records:
+                entries, dead = journal.read(records, self._partitions)
+                bounds = bounds_of((one.partition, one.offset) for one in records)
+                await self._ledgers[0].apply(self._batch(entries, dead, bounds), Replay.FOR_GOOD)
+        await asyncio.to_thread(pair.forget_replayed)
+
+    def _read(self, positions: Set[Position]) -> list[Record]:
+        with closing(RecordReader(self._settings, "rebuild").read(bounds_of(positions))) as chunks:
+            return [
+                one for chunk in chunks for one in chunk if (one.partition, one.offset) in positions
+            ]
+
+    async def catch_up(self, bounds: Bounds, pair: Pair, pace: Pace) -> None:
+        """Apply what lies within the bounds and settle, while the live ledger is locked.
+
+        Raises LedgerError when that takes long: a swap can be tried again.
+        """
+        try:
+            async with asyncio.timeout(CATCH_UP_SECONDS_MAX):
+                await self.over(bounds, pair, pace, asyncio.Event())
+                await self.settle(pair)
+        except TimeoutError:
+            raise LedgerError(
+                f"What came meanwhile took more than {CATCH_UP_SECONDS_MAX} seconds to apply, and "
+                "the live ledger may not be locked for longer; nothing was swapped.",
+                hint="The same command goes on from here, best when less comes in.",
+            ) from None
 
     async def _gather(
         self,
@@ -207,15 +245,12 @@ class _Builder:
         if not records:
             return None
         entries, dead = journal.read(records, self._partitions)
-        later = [
+        entries = [
             entry
             for entry in entries
-            if disputed.get(entry.payment.operation_id, entry.partition) != entry.partition
+            if disputed.get(entry.payment.operation_id, entry.partition) == entry.partition
         ]
-        if later:
-            waits = {id(entry) for entry in later}
-            entries = [entry for entry in entries if id(entry) not in waits]
-        return _Some(entries, dead, dict(ranges_of(records, positions)), later)
+        return _Some(entries, dead, dict(ranges_of(records, positions)))
 
     async def _apply(self, some: _Some) -> None:
         batch = self._batch(some.entries, some.dead, some.bounds)
@@ -233,11 +268,3 @@ class _Builder:
         self, entries: list[Entry], dead: list[DeadLetter], bounds: Mapping[int, tuple[int, int]]
     ) -> Batch:
         return Batch(self._settings.topic, self._topic_id, slices_of(entries, dead, bounds))
-
-
-def _around(entries: list[Entry]) -> dict[int, tuple[int, int]]:
-    bounds: dict[int, tuple[int, int]] = {}
-    for entry in entries:
-        first, after = bounds.get(entry.partition, (entry.offset, 0))
-        bounds[entry.partition] = (min(first, entry.offset), max(after, entry.offset + 1))
-    return bounds

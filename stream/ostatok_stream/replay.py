@@ -18,7 +18,7 @@ from ostatok.record_reader import Bounds, RecordReader
 from ostatok.settings import Settings
 from ostatok.topic import Topic
 from ostatok_db.auditing import FOUND_MAX, AuditReader
-from ostatok_db.batch import Batch, Outcome, slices_of
+from ostatok_db.batch import Batch, Outcome, bounds_of, slices_of
 from ostatok_db.connection import conninfo
 from ostatok_db.ledger import Ledger, Replay, check_topic
 from ostatok_stream.comparing import Finding, Kind, compare, ranges_of
@@ -131,19 +131,12 @@ class _Run:
         if not found.missing:
             return
         entries, dead = journal.read(found.missing, self._partitions)
-        slices = slices_of(entries, dead, _around(found.missing))
+        bounds = bounds_of((one.partition, one.offset) for one in found.missing)
+        slices = slices_of(entries, dead, bounds)
         batch = Batch(self._topic, self._topic_id, slices)
         how = Replay.DRY_RUN if self._wanted.dry_run else Replay.FOR_GOOD
         applied = await self._ledger.apply(batch, how)
         self._replayed.outcomes.update(applied.counts)
-
-
-def _around(records: Sequence[Record]) -> dict[int, tuple[int, int]]:
-    bounds: dict[int, tuple[int, int]] = {}
-    for record in records:
-        first, _ = bounds.get(record.partition, (record.offset, 0))
-        bounds[record.partition] = (first, record.offset + 1)
-    return bounds
 
 
 def _bounds(

@@ -59,12 +59,13 @@ def filled(services: Services, seed: int) -> Settings:
     return settings
 
 
-async def apply_topic(settings: Settings) -> None:
-    """Apply everything that the topic has beyond the ledger's offsets."""
+async def apply_topic(settings: Settings, only: int | None = None) -> None:
+    """Apply everything that the topic, or one partition, has beyond the ledger's offsets."""
     topic_id, partitions = Topic(settings).ensure()
     ledger = await Ledger.connect(conninfo(settings, name="test", writes=True))
     try:
         stored = await ledger.offsets(settings.topic)
+        stored = {one: at for one, at in stored.items() if only in (None, one)}
         held = Topic(settings).ranges(stored)
         bounds = {one: (stored[one][0], held[one].end) for one in stored}
         entries, dead = journal.read(RecordReader(settings, "test").read_all(bounds), partitions)
