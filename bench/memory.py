@@ -56,12 +56,13 @@ async def _post(lab: Lab, port: int, webhooks: list[tuple[str, bytes]]) -> None:
 
 
 def _resident(system: System) -> Figures:
-    """The resident memory of both, MiB. Linux says it under /proc."""
+    """The resident memory of both, MiB."""
     names = ("http", "worker")
-    return {name: _resident_mib(pid) for name, pid in zip(names, system.pids, strict=True)}
+    return {name: resident_mib(pid) for name, pid in zip(names, system.pids, strict=True)}
 
 
-def _resident_mib(pid: int) -> float:
+def resident_mib(pid: int) -> float:
+    """The resident memory of a process. Linux says it under /proc."""
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024

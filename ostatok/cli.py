@@ -13,6 +13,7 @@ import click
 
 from ostatok import __version__
 from ostatok.commands.dead_letters import dead_letters
+from ostatok.commands.journal_copies import reseed, topic
 from ostatok.commands.recovery import audit, rebuild, replay
 from ostatok.errors import LocalError, OstatokError
 
@@ -290,5 +291,5 @@ def simulate(  # noqa: PLR0913  # one for each option
     screen.line(f"All {report.balances} balances are right: {report.total} rubles arrived once.")
 
 
-for command in (audit, replay, rebuild, dead_letters):
+for command in (audit, replay, rebuild, dead_letters, topic, reseed):
     main.add_command(command)

@@ -21,6 +21,8 @@ PARTITIONER = "murmur2_random"
 HEADER_CHARACTERS_MAX = 128
 """What is read of a source or a request id; the rest stays in the journal."""
 
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
 Headers = Sequence[tuple[str, bytes | None]]
 
 
@@ -79,18 +81,35 @@ def read_position(text: str) -> tuple[int, int]:
 
 
 def headers_of(
-    *, source: str, received_at: datetime, request_id: str, traceparent: str | None = None
+    *,
+    source: str | None,
+    received_at: datetime,
+    request_id: str | None,
+    traceparent: str | None = None,
 ) -> list[tuple[str, bytes]]:
-    """The headers of a record of this version."""
-    headers = [
-        ("ostatok-format", FORMAT),
-        ("source", source.encode()),
-        ("received-at", rfc3339(received_at).encode()),
-        ("request-id", request_id.encode()),
-    ]
+    """The headers of a record of this version; None for what nobody gave."""
+    headers = [("ostatok-format", FORMAT)]
+    if source is not None:
+        headers.append(("source", source.encode()))
+    headers.append(("received-at", rfc3339(received_at).encode()))
+    if request_id is not None:
+        headers.append(("request-id", request_id.encode()))
     if traceparent is not None:
         headers.append(("traceparent", traceparent.encode()))
     return headers
+
+
+def body_of(payment: Payment) -> bytes:
+    """A value that reads as this payment: not the bank's bytes, and the same content."""
+    return _encode(
+        {
+            "operation_id": payment.operation_id,
+            "amount": payment.amount,
+            "payer_inn": payment.inn,
+            "document_number": payment.document_number,
+            "document_date": rfc3339(payment.document_date),
+        }
+    )
 
 
 def read(records: Iterable[Record], partitions: int) -> tuple[list[Entry], list[DeadLetter]]:

@@ -81,3 +81,13 @@ def test_a_broken_promise_is_found(name: str) -> None:
     report = played(plan)
     assert not report.ok
     assert report.broken[sabotage.invariant]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_full_disk_heals_by_itself() -> None:
+    """The runbook's last recipe, under 100,000 webhooks: it needs room, and nobody's hands."""
+    faults = ["disk-full", "file-size-limit"] * 2
+    report = played(Plan(seed=4, seconds=300, webhooks=100_000, faults=faults, **EACH_ONCE))
+    assert report.ok
+    assert report.not_done.keys() <= OPTIONAL

@@ -1,8 +1,6 @@
 """A rebuild makes the same ledger of the topic alone, names what differs, and mends it."""
 
 import asyncio
-import signal
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -11,37 +9,22 @@ from confluent_kafka.admin import AdminClient
 from support.journal import INNS, apply_topic, filled, home_of, make_topic, webhook
 from support.payments import document
 from support.planted import INN, PLANTED
+from support.rebuilding import SECOND, rebuild, schemas
 from support.services import Services, dump
-from support.system import System, wait_until
 
 from ostatok.errors import JournalMismatch, LedgerError, LedgerUnavailable
-from ostatok.local.ports import free_port
 from ostatok.settings import Settings
 from ostatok_db.connection import conninfo
 from ostatok_db.second import Pair
 from ostatok_stream.audit import audit
-from ostatok_stream.rebuild import Rebuilt, Wanted
+from ostatok_stream.rebuild import Wanted
 from ostatok_stream.rebuild import rebuild as run
-
-SECOND = "ostatok_rebuild"
 
 
 @pytest.fixture
 def settings(services: Services) -> Settings:
     """A topic with every kind of record, and the ledger that belongs to it."""
     return filled(services, seed=3)
-
-
-def rebuild(settings: Settings, wanted: Wanted | None = None) -> Rebuilt:
-    """Rebuild without a word."""
-    return asyncio.run(run(settings, wanted or Wanted(), lambda _: None, asyncio.Event()))
-
-
-def schemas(settings: Settings) -> set[str]:
-    """The schemas of ours in the database."""
-    with psycopg.connect(conninfo(settings, name="test")) as connection:
-        rows = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'ostatok%'")
-        return {row[0] for row in rows.fetchall()}
 
 
 def next_offset(settings: Settings, partition: int) -> int:
@@ -87,24 +70,30 @@ def test_it_makes_the_same_ledger(settings: Settings) -> None:
     assert dump(second) == dump(settings)
 
 
+AHEAD = f"UPDATE organization SET balance = balance + 9, entries = entries + 1 WHERE inn = '{INN}'"
+INVENTED = (
+    "INSERT INTO organization SELECT '2222222222', balance, entries, head, changed_at "
+    f"FROM organization WHERE inn = '{INN}'"
+)
+
+
 @pytest.mark.parametrize(
-    "what",
+    "statements",
     [
-        "a balance changed",
-        "an amount changed in all three",
-        "a log entry removed",
-        "a payment deleted",
-        "a conflict said to be a duplicate",
-        "a dead letter deleted",
+        *(pytest.param(planted, id=what) for what, (planted, _) in PLANTED.items()),
+        pytest.param((AHEAD,), id="a balance ahead of its log"),
+        pytest.param((INVENTED,), id="an organization without a log"),
     ],
 )
-def test_what_differs_is_named_and_mended_by_a_swap(settings: Settings, what: str) -> None:
+def test_what_differs_is_named_and_mended_by_a_swap(
+    settings: Settings, statements: tuple[str, ...]
+) -> None:
     """Afterwards topic and ledger agree, and nothing else is left."""
     right = dump(settings)
-    change(settings, *PLANTED[what][0])
+    change(settings, *statements)
     differences = rebuild(settings).differences
     assert differences
-    assert {one.inn for one in differences} <= {*INNS, ""}
+    assert {one.inn for one in differences} <= {*INNS, "2222222222", ""}
     rebuilt = rebuild(settings, Wanted(swap=True))
     assert rebuilt.swapped
     assert dump(settings) == right
@@ -139,17 +128,28 @@ def test_of_several_inns_the_one_counts_that_counted(services: Services) -> None
     assert dump(second_ledger) == dump(settings)
 
 
-def test_what_a_stopped_rebuild_held_back_is_not_lost(services: Services) -> None:
-    """It had gone past a record whose operation counts in a partition that it had not come to."""
+def disputed(services: Services) -> tuple[Settings, str, str]:
+    """A topic in which the record that counts comes long after one of the same operation.
+
+    The settings, the winner's INN and the loser's.
+    """
     settings = services.new_settings(stream_batch_records_max=500, stream_connections=1)
     winner, loser = INNS[0], INNS[2]
     paid = document(payer_inn=winner)
-    make_topic(settings, [webhook({**paid, "payer_inn": loser})])
+    make_topic(settings, [webhook({**paid, "payer_inn": loser})] * 2)
     # Behind so many that the first turns do not come to it.
     make_topic(settings, [webhook(document(payer_inn=winner)) for _ in range(20_000)])
     make_topic(settings, [webhook(paid)])
     asyncio.run(apply_topic(settings, home_of(winner)))
     asyncio.run(apply_topic(settings))
+    return settings, winner, loser
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_what_a_stopped_rebuild_held_back_is_not_lost(services: Services, *, swap: bool) -> None:
+    """It had gone past a record whose operation counts in a partition that it had not come to."""
+    settings, winner, loser = disputed(services)
+    right = dump(settings)
     stop = asyncio.Event()
 
     def stop_behind_the_loser(_: str) -> None:
@@ -158,8 +158,72 @@ def test_what_a_stopped_rebuild_held_back_is_not_lost(services: Services) -> Non
 
     assert not asyncio.run(run(settings, Wanted(), stop_behind_the_loser, stop)).finished
     assert next_offset(settings, home_of(winner)) <= 20_000
+    rebuilt = rebuild(settings, Wanted(swap=swap))
+    assert (rebuilt.differences, rebuilt.swapped) == ([], swap)
+    schema = "ostatok" if swap else SECOND
+    assert dump(settings.model_copy(update={"database_schema": schema})) == right
+
+
+def test_a_repeat_that_the_live_ledger_lost_is_found(services: Services) -> None:
+    """Of an operation with two INNs: who counts is asked of its payment, not of its repeats."""
+    settings, _, _ = disputed(services)
+    right = dump(settings)
+    change(settings, "DELETE FROM duplicate WHERE ctid = (SELECT min(ctid) FROM duplicate)")
+    assert [one.kind for one in rebuild(settings).differences] == ["duplicate"]
+    assert rebuild(settings, Wanted(swap=True)).swapped
+    assert dump(settings) == right
+
+
+def test_a_body_that_was_emptied_stays_empty(settings: Settings) -> None:
+    """Its owner may do that (docs/data.md): it is no difference, and a swap brings nothing back."""
+    change(
+        settings,
+        "UPDATE dead_letter SET key = NULL, value = NULL, "
+        "header_names = '{}', header_values = '{}'",
+    )
+    emptied = dump(settings)
+    rebuilt = rebuild(settings, Wanted(swap=True))
+    assert (rebuilt.differences, rebuilt.swapped) == ([], True)
+    assert dump(settings) == emptied
+
+
+def test_one_rebuild_at_a_time(settings: Settings) -> None:
+    """They would share the second ledger."""
+    pair = Pair.connect(settings)
+    try:
+        with pair.alone(), pytest.raises(LedgerError, match="Another rebuild"):
+            rebuild(settings)
+    finally:
+        pair.close()
     assert rebuild(settings).differences == []
-    assert dump(settings.model_copy(update={"database_schema": SECOND})) == dump(settings)
+
+
+def test_a_second_ledger_beyond_a_restored_one_is_refused(settings: Settings) -> None:
+    """It may hold what the live one decides otherwise since."""
+    rebuild(settings)
+    change(
+        settings, "UPDATE applied_offset SET next_offset = next_offset - 1 WHERE next_offset > 1"
+    )
+    with pytest.raises(LedgerError, match=r"The second ledger is at .*, beyond"):
+        rebuild(settings, Wanted(swap=True))
+
+
+def test_a_ledger_of_two_topics_is_refused(settings: Settings) -> None:
+    """A swap would drop what came from the other one."""
+    change(
+        settings,
+        "INSERT INTO applied_offset SELECT 'other', 0, 0, topic_id FROM applied_offset LIMIT 1",
+    )
+    with pytest.raises(LedgerError, match="made of another topic too: other"):
+        rebuild(settings)
+
+
+def test_another_revision_is_not_put_in_place(settings: Settings) -> None:
+    """Processes stand on the schema that was migrated to."""
+    rebuild(settings)
+    change(settings, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(LedgerError, match="schema revision 9999"):
+        rebuild(settings, Wanted(swap=True))
 
 
 def test_a_connection_that_dies_in_a_swap_leaves_all_as_it_was(settings: Settings) -> None:
@@ -169,7 +233,7 @@ def test_a_connection_that_dies_in_a_swap_leaves_all_as_it_was(settings: Setting
     pair = Pair.connect(settings)
     try:
         with pytest.raises(LedgerUnavailable):
-            pair.swap(lambda _: end_session(settings, "rebuild"))
+            pair.swap(lambda: pair.offsets(pair.live), lambda: end_session(settings, "rebuild"))
     finally:
         pair.close()
     assert dump(settings) == right
@@ -186,48 +250,3 @@ def test_a_topic_without_its_beginning_is_refused(settings: Settings) -> None:
     with pytest.raises(JournalMismatch, match=f"begins at {home_of(INN)}:2"):
         rebuild(settings)
     assert SECOND not in schemas(settings)
-
-
-def test_swaps_under_live_webhooks(services: Services, tmp_path: Path) -> None:
-    """No webhook is lost, no batch torn, no worker ends; balances are answered all the while."""
-    with System(services.new_settings(), tmp_path) as system:
-        system.start_http()
-        workers = [system.start_stream(), system.start_stream(free_port())]
-        url = f"http://127.0.0.1:{system.settings.http_port}"
-        options = ("--url", url, "--webhooks", "12000", "--organizations", "50", "--rate", "600")
-        bank = system.start("simulate", *options, log="bank")
-        swaps = 0
-        while bank.poll() is None:
-            assert rebuild(system.settings, Wanted(swap=True)).differences == []
-            swaps += 1
-        assert bank.returncode == 0, (tmp_path / "bank").read_text(encoding="utf-8")
-        assert swaps > 1
-        assert [worker.poll() for worker in workers] == [None, None]
-        assert "Everything agrees." in system.run("audit")
-
-
-def test_ctrl_c_is_safe_and_it_goes_on(services: Services, tmp_path: Path) -> None:
-    """What is built is kept; the same command does the rest."""
-    settings = services.new_settings(stream_batch_records_max=1_000, stream_connections=1)
-    make_topic(settings, [webhook(document(payer_inn=INN, amount=1)) for _ in range(20_000)])
-    asyncio.run(apply_topic(settings))
-    built = f'SELECT sum(next_offset) FROM "{SECOND}".applied_offset'
-    with System(settings, tmp_path) as system:
-        first = system.start("rebuild", log="said")
-
-        def some_is_built() -> bool:
-            assert first.poll() is None
-            try:
-                return bool(system.sql(built)[0][0])
-            except psycopg.errors.UndefinedTable:
-                return False
-
-        wait_until(some_is_built, "some is built")
-        first.send_signal(signal.SIGINT)
-        assert first.wait(30) == 130
-        said = (tmp_path / "said").read_text(encoding="utf-8")
-        assert "The same command goes on from here." in said
-        assert 0 < system.sql(built)[0][0] < 20_000
-        assert "20,000 records: 0 differences." in system.run("rebuild")
-        assert "is gone" in system.run("rebuild", "--drop")
-        assert SECOND not in schemas(settings)

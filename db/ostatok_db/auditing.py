@@ -4,17 +4,14 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, LiteralString, Self
 
 import msgspec
-import psycopg
 from psycopg.rows import TupleRow
-from psycopg.types.json import set_json_loads
 
-from ostatok.settings import Settings
 from ostatok_db.batch import Outcome
-from ostatok_db.connection import conninfo, mapped_errors
+from ostatok_db.connection import mapped_errors
 from ostatok_db.queries import queries
+from ostatok_db.session import Session
 
 FOUND_MAX = 1_000
 """Rows of a kind that are listed at the most."""
@@ -133,39 +130,14 @@ class Digest(msgspec.Struct, frozen=True):
     """How many records replays had given their outcome; a replay after it makes it void."""
 
 
-class AuditReader:
+class AuditReader(Session):
     """A connection that only reads. All raise :class:`LedgerUnavailable`; all block.
 
     What lies behind the ledger's offsets never changes, so no transaction has to last, but that of
     a digest: none keeps vacuum from its work under a live system.
     """
 
-    def __init__(self, connection: psycopg.Connection[TupleRow], topic: str) -> None:
-        self._connection = connection
-        self._topic = topic
-
-    @classmethod
-    def connect(cls, settings: Settings) -> Self:
-        """Open a connection of its own."""
-        with mapped_errors():
-            connection = psycopg.connect(
-                conninfo(settings, name="audit"),
-                autocommit=True,
-                # Each statement is planned for the tables as they are now.
-                prepare_threshold=None,
-            )
-            connection.read_only = True
-            set_json_loads(msgspec.json.decode, connection)
-        return cls(connection, settings.topic)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
-
-    def offsets(self) -> dict[int, tuple[int, str]]:
-        """Where the ledger stands: partition → (next offset, id of the topic)."""
-        rows = self._rows(queries["read_offsets"], topic=self._topic)
-        return {row[0]: (row[1], row[2]) for row in rows}
+    name = "audit"
 
     def outcomes(self, partition: int, first: int, after: int) -> list[Recorded]:
         """Every outcome recorded of the offsets [first, after)."""
@@ -247,7 +219,7 @@ class AuditReader:
         """
         with mapped_errors(), self._connection.transaction():
             self._connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            stored = self.offsets()
+            stored = self.stored()
             ((replayed,),) = self._rows(queries["count_replayed"])
             digest, many = hashlib.sha256(), 0
             statement, values = queries["digest_heads"], {}
@@ -266,10 +238,6 @@ class AuditReader:
         offsets = at or {partition: offset for partition, (offset, _) in stored.items()}
         topic_id = next((topic_id for _, topic_id in stored.values()), "")
         return Digest(digest.hexdigest(), many, self._topic, topic_id, offsets, replayed)
-
-    def _rows(self, statement: LiteralString, **values: Any) -> list[TupleRow]:
-        with mapped_errors():
-            return self._connection.execute(statement, values).fetchall()
 
 
 def _microseconds(moment: datetime | None) -> int | None:

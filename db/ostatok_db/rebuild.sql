@@ -1,44 +1,156 @@
 -- What a rebuild asks of the live ledger and of the second one. {live} and {second} are schemas.
 
--- name: disputed_operations
--- Operations that came in several partitions, and the partition of the record that counts.
-SELECT DISTINCT operation_id::text, paid.partition
-FROM {live}.duplicate AS repeat JOIN {live}.payment AS paid USING (topic, operation_id)
-WHERE repeat.topic = %(topic)s AND repeat.partition <> paid.partition;
+-- name: lock_rebuild
+-- One rebuild of a ledger at a time: they would share the second one.
+SELECT pg_try_advisory_lock(hashtextextended('ostatok rebuild ' || %(schema)s, 0));
 
--- name: held_back
--- Their other records, where the second ledger has gone past one without giving it an outcome.
-SELECT repeat.partition, repeat."offset"
-FROM {live}.duplicate AS repeat JOIN {live}.payment AS paid USING (topic, operation_id)
-JOIN {second}.applied_offset AS a
-  ON (a.topic, a.partition) = (repeat.topic, repeat.partition) AND repeat."offset" < a.next_offset
-WHERE repeat.topic = %(topic)s AND repeat.partition <> paid.partition
-  AND (repeat.partition, repeat."offset") > (%(partition)s, %(offset)s)
-  AND NOT EXISTS (SELECT FROM {second}.duplicate AS d
-                  WHERE (d.topic, d.partition, d."offset")
-                      = (repeat.topic, repeat.partition, repeat."offset"))
-  AND NOT EXISTS (SELECT FROM {second}.dead_letter AS d
-                  WHERE (d.topic, d.partition, d."offset")
-                      = (repeat.topic, repeat.partition, repeat."offset"))
-ORDER BY repeat.partition, repeat."offset" LIMIT %(limit)s;
+-- name: other_journals
+-- Topics besides its own that a ledger is made of.
+SELECT DISTINCT topic FROM applied_offset WHERE topic <> %(topic)s ORDER BY topic;
+
+-- name: counted_elsewhere
+-- Of operations read with an INN each, those that count with another one in the live ledger; where
+-- that payment lies, and among how many partitions.
+SELECT paid.operation_id::text, paid.inn, paid.partition,
+       (SELECT count(*) FROM {live}.applied_offset AS a WHERE a.topic = paid.topic)
+FROM unnest(%(operation_ids)s::uuid[], %(inns)s::text[]) AS read (operation_id, inn)
+JOIN {live}.payment AS paid USING (operation_id) WHERE paid.inn <> read.inn;
+
+-- name: make_held_back
+-- Records of such operations: their outcome waits for the record that counts.
+CREATE TABLE IF NOT EXISTS held_back (
+    partition    integer NOT NULL,
+    "offset"     bigint  NOT NULL,
+    operation_id uuid    NOT NULL,
+    CONSTRAINT held_back_pkey PRIMARY KEY (partition, "offset")
+);
+
+-- name: hold_back
+-- Notes some of them.
+INSERT INTO held_back (partition, "offset", operation_id)
+SELECT * FROM unnest(%(partitions)s::integer[], %(offsets)s::bigint[], %(operations)s::uuid[])
+ON CONFLICT (partition, "offset") DO NOTHING;
+
+-- name: find_held_back
+-- NULL when nothing is held back.
+SELECT to_regclass('held_back');
+
+-- name: read_held_back
+-- Those whose operation is a payment by now, or all.
+SELECT partition, "offset" FROM held_back
+WHERE (partition, "offset") > (%(partition)s, %(offset)s)
+  AND (%(everything)s OR EXISTS (SELECT FROM payment
+                                 WHERE payment.operation_id = held_back.operation_id))
+ORDER BY partition, "offset" LIMIT %(limit)s;
+
+-- name: forget_held_back
+-- Those that have their outcome.
+DELETE FROM held_back AS held
+WHERE EXISTS (SELECT FROM payment AS p
+              WHERE (p.partition, p."offset") = (held.partition, held."offset"))
+   OR EXISTS (SELECT FROM duplicate AS d
+              WHERE (d.partition, d."offset") = (held.partition, held."offset"))
+   OR EXISTS (SELECT FROM dead_letter AS d
+              WHERE (d.partition, d."offset") = (held.partition, held."offset"));
+
+-- name: count_held_back
+-- How many are left.
+SELECT count(*) FROM held_back;
+
+-- name: drop_held_back
+-- None is left.
+DROP TABLE held_back;
+
+-- name: forget_repeats_replayed
+-- A repeat that was applied late changed no log; a payment did, and stays marked.
+DELETE FROM replayed WHERE NOT EXISTS (
+    SELECT FROM payment WHERE (payment.topic, payment.partition, payment."offset")
+                            = (replayed.topic, replayed.partition, replayed."offset"));
+
+-- name: empty_bodies
+-- An owner may empty a dead letter's body for good (docs/data.md): so it stays.
+UPDATE {second}.dead_letter AS made
+SET key = NULL, value = NULL, header_names = '{{}}', header_values = '{{}}'
+FROM {live}.dead_letter AS emptied
+WHERE (emptied.topic, emptied.partition, emptied."offset")
+    = (made.topic, made.partition, made."offset")
+  AND (emptied.reason, emptied.timestamp_ms) = (made.reason, made.timestamp_ms)
+  AND emptied.key IS NULL AND emptied.value IS NULL
+  AND emptied.header_names = '{{}}';
+
+-- name: limit_transaction
+-- For the transaction under way.
+SELECT set_config(%(name)s, %(limit)s, true);
+
+-- name: lock_migrations
+-- Until the transaction's end.
+SELECT pg_advisory_xact_lock(%(key)s);
+
+-- name: read_revisions
+-- Of both schemas.
+SELECT (SELECT version_num FROM {live}.alembic_version),
+       (SELECT version_num FROM {second}.alembic_version);
+
+-- name: differences_of_money
+-- What two ledgers of two topics do not have alike: payments and balances, wherever their records
+-- lie and in whichever order they came.
+WITH found AS (
+    SELECT coalesce(l.inn, r.inn) AS inn, 'payment' AS kind,
+           'operation ' || coalesce(l.operation_id, r.operation_id)::text AS what,
+           l.operation_id IS NOT NULL AS is_live, r.operation_id IS NOT NULL AS is_second
+    FROM {live}.payment AS l FULL JOIN {second}.payment AS r USING (operation_id)
+    WHERE (l.inn, l.amount, l.document_number, l.document_date, l.received_at)
+          IS DISTINCT FROM (r.inn, r.amount, r.document_number, r.document_date, r.received_at)
+    UNION ALL
+    SELECT coalesce(l.inn, r.inn), 'balance', coalesce(l.balance, r.balance)::text,
+           l.inn IS NOT NULL, r.inn IS NOT NULL
+    FROM {live}.organization AS l FULL JOIN {second}.organization AS r USING (inn)
+    WHERE (l.balance, l.entries) IS DISTINCT FROM (r.balance, r.entries)
+)
+SELECT inn, kind, what || CASE WHEN NOT is_second THEN ': only the live ledger has it'
+                               WHEN NOT is_live THEN ': the live ledger lacks it'
+                               ELSE ': another one in the live ledger' END
+FROM found ORDER BY inn, kind, what LIMIT %(limit)s;
+
+-- name: part_from_decisions
+-- Positions mean other records in a new topic. Decisions about dead letters that are not the same
+-- there go on under a name that says of which topic they are.
+UPDATE ostatok_service.dead_letter_decision AS made
+SET topic = %(topic)s || '@' || (SELECT min(topic_id) FROM {live}.applied_offset
+                                 WHERE topic = %(topic)s)
+WHERE topic = %(topic)s AND NOT EXISTS (
+    SELECT FROM {live}.dead_letter AS l
+    JOIN {second}.dead_letter AS r USING (topic, partition, "offset", reason, timestamp_ms)
+    WHERE (l.topic, l.partition, l."offset") = (made.topic, made.partition, made."offset"));
 
 -- name: differences
--- What the live ledger and the second one do not have alike, of what the second has come to.
-WITH paid AS (
-    SELECT p.* FROM {live}.payment AS p JOIN {second}.applied_offset AS a USING (topic, partition)
-    WHERE p."offset" < a.next_offset
+-- What the live ledger and the second one do not have alike. Only what the live one has applied and
+-- the second one has not come to is no difference.
+WITH ahead AS MATERIALIZED (
+    SELECT topic, partition, r.next_offset AS first, l.next_offset AS after
+    FROM {live}.applied_offset AS l JOIN {second}.applied_offset AS r USING (topic, partition)
+), paid AS (
+    SELECT p.* FROM {live}.payment AS p LEFT JOIN ahead AS a
+        ON (a.topic, a.partition) = (p.topic, p.partition)
+       AND p."offset" >= a.first AND p."offset" < a.after
+    WHERE a.topic IS NULL
 ), logged AS (
     SELECT l.* FROM {live}.balance_log AS l
     LEFT JOIN {live}.payment AS p USING (operation_id)
-    LEFT JOIN {second}.applied_offset AS a
-           ON (a.topic, a.partition) = (p.topic, p.partition)
-    WHERE p.operation_id IS NULL OR p."offset" < a.next_offset
+    LEFT JOIN ahead AS a ON (a.topic, a.partition) = (p.topic, p.partition)
+                        AND p."offset" >= a.first AND p."offset" < a.after
+    WHERE a.topic IS NULL
 ), repeated AS (
-    SELECT d.* FROM {live}.duplicate AS d
-    JOIN {second}.applied_offset AS a USING (topic, partition) WHERE d."offset" < a.next_offset
+    SELECT d.* FROM {live}.duplicate AS d LEFT JOIN ahead AS a
+        ON (a.topic, a.partition) = (d.topic, d.partition)
+       AND d."offset" >= a.first AND d."offset" < a.after
+    WHERE a.topic IS NULL
 ), dead AS (
-    SELECT d.* FROM {live}.dead_letter AS d
-    JOIN {second}.applied_offset AS a USING (topic, partition) WHERE d."offset" < a.next_offset
+    SELECT d.*, key IS NULL AND value IS NULL AND header_names = '{{}}' AS is_emptied
+    FROM {live}.dead_letter AS d LEFT JOIN ahead AS a
+        ON (a.topic, a.partition) = (d.topic, d.partition)
+       AND d."offset" >= a.first AND d."offset" < a.after
+    WHERE a.topic IS NULL
 ), found AS (
     SELECT coalesce(l.inn, r.inn) AS inn, 'payment' AS kind,
            'operation ' || coalesce(l.operation_id, r.operation_id)::text AS what,
@@ -54,10 +166,14 @@ WITH paid AS (
     SELECT coalesce(l.inn, r.inn), 'balance', coalesce(l.balance, r.balance)::text,
            l.inn IS NOT NULL, r.inn IS NOT NULL
     FROM {live}.organization AS l FULL JOIN {second}.organization AS r USING (inn)
-    -- The live one may have gone on since.
     WHERE l.entries = r.entries AND ROW(l.*) IS DISTINCT FROM ROW(r.*)
        OR l.inn IS NULL OR l.entries < r.entries
        OR r.inn IS NULL AND EXISTS (SELECT FROM logged WHERE logged.inn = l.inn)
+       -- The live one may have gone on: then its log has gone on too, and as far.
+       OR l.entries > coalesce(r.entries, 0) AND NOT EXISTS (
+           SELECT FROM {live}.balance_log AS last
+           WHERE (last.inn, last.entry, last.new_balance, last.link)
+               = (l.inn, l.entries, l.balance, l.head))
     UNION ALL
     SELECT coalesce(l.inn, r.inn), 'duplicate',
            coalesce(l.partition, r.partition)::text || ':' || coalesce(l."offset", r."offset"),
@@ -69,7 +185,11 @@ WITH paid AS (
            coalesce(l.partition, r.partition)::text || ':' || coalesce(l."offset", r."offset"),
            l.reason IS NOT NULL, r.reason IS NOT NULL
     FROM dead AS l FULL JOIN {second}.dead_letter AS r USING (topic, partition, "offset")
-    WHERE ROW(l.*) IS DISTINCT FROM ROW(r.*)
+    WHERE l.reason IS DISTINCT FROM r.reason
+       OR (l.timestamp_ms, l.received_at) IS DISTINCT FROM (r.timestamp_ms, r.received_at)
+       OR NOT l.is_emptied
+          AND (l.key, l.value, l.header_names, l.header_values, l.operation_id)
+              IS DISTINCT FROM (r.key, r.value, r.header_names, r.header_values, r.operation_id)
 )
 SELECT inn, kind, what || CASE WHEN NOT is_second THEN ': only the live ledger has it'
                                WHEN NOT is_live THEN ': the live ledger lacks it'

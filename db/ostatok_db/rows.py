@@ -18,13 +18,14 @@ def copy_line(entry: Entry) -> str:
     payment = entry.payment
     return (
         f"{payment.operation_id}\t{payment.inn}\t{payment.amount}\t"
-        f"{_copy_text(payment.document_number)}\t{payment.document_date.isoformat()}\t"
-        f"{_copy_text(entry.source)}\t{_copy_text(entry.request_id)}\t"
+        f"{copy_text(payment.document_number)}\t{payment.document_date.isoformat()}\t"
+        f"{copy_text(entry.source)}\t{copy_text(entry.request_id)}\t"
         f"{entry.partition}\t{entry.offset}\t{entry.received_at.isoformat()}\n"
     )
 
 
-def _copy_text(value: str | None) -> str:
+def copy_text(value: str | None) -> str:
+    """A field of that format."""
     return r"\N" if value is None else value.replace("\\", "\\\\")
 
 

@@ -1,7 +1,8 @@
 """A second ledger of the same topic, in a schema beside the live one."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, LiteralString, Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, LiteralString
 
 import msgspec
 import psycopg
@@ -9,10 +10,12 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from ostatok.errors import LedgerError
+from ostatok.journal import partition_of
 from ostatok.settings import Settings
-from ostatok_db.batch import Position
-from ostatok_db.connection import conninfo, mapped_errors
+from ostatok_db.connection import mapped_errors
+from ostatok_db.migrate import LOCK_KEY as MIGRATE_LOCK_KEY
 from ostatok_db.queries import queries
+from ostatok_db.session import Session
 
 TABLES = (
     "applied_offset",
@@ -25,11 +28,13 @@ TABLES = (
 )
 """In the order in which every statement of ours locks those that it needs."""
 
-LOCK_SECONDS_MAX = 5
-"""How long a swap waits for a batch or a read that is under way."""
+LOCK_SECONDS_MAX = 2
+"""How long a swap waits for a batch or a read that is under way, for each table: those that come
+meanwhile wait behind it."""
+
+STATEMENT_SECONDS_MAX = 20
 
 FOUND_MAX = 1_000
-HELD_BACK_AT_ONCE = 5_000
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -40,39 +45,53 @@ class Difference(msgspec.Struct, frozen=True):
     what: str
 
 
-class Pair:
-    """The live ledger and a second one. All block; all raise :class:`LedgerError`."""
+class Pair(Session):
+    """The live ledger and a second one.
 
-    def __init__(self, connection: psycopg.Connection[TupleRow], live: str, topic: str) -> None:
-        self._connection = connection
-        self._topic = topic
-        self.live = live
-        self.second = f"{live}_rebuild"
-        self.before = f"{live}_before"
+    With ``new_topic`` the second is of another topic, of the same name.
+    """
 
-    @classmethod
-    def connect(cls, settings: Settings) -> Self:
-        """Open a connection of its own, which sees the live one."""
-        with mapped_errors():
-            target = conninfo(settings, name="rebuild", writes=True)
-            connection = psycopg.connect(target, autocommit=True, prepare_threshold=None)
-            return cls(connection, settings.database_schema, settings.topic)
+    name = "rebuild"
+    writes = True
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
+    def __init__(
+        self,
+        connection: psycopg.Connection[TupleRow],
+        settings: Settings,
+        *,
+        new_topic: bool = False,
+    ) -> None:
+        super().__init__(connection, settings)
+        self._new_topic = new_topic
+        self.live = settings.database_schema
+        self.second = f"{self.live}_rebuild"
+        self.before = f"{self.live}_before"
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """See that no other rebuild of this ledger runs: they would share the second one."""
+        ((taken,),) = self._rows(queries["lock_rebuild"], schema=self.live)
+        if not taken:
+            raise LedgerError("Another rebuild of this ledger is under way.")
+        yield  # The lock goes with the connection.
+
+    def check(self) -> None:
+        """Raise LedgerError when a rebuild would not be of this ledger as a whole."""
+        others = [row[0] for row in self._rows(queries["other_journals"], topic=self._topic)]
+        if others:
+            raise LedgerError(
+                f"The ledger is made of another topic too: {others[0]}.",
+                hint="A rebuild makes it of one; a swap would drop the rest.",
+            )
 
     def require_no_before(self) -> None:
         """Raise when the place is taken where a swap puts the live one."""
-        with mapped_errors():
-            found = self._connection.execute(
-                "SELECT 1 FROM pg_namespace WHERE nspname = %s", (self.before,)
+        statement: LiteralString = "SELECT 1 FROM pg_namespace WHERE nspname = %(schema)s"
+        if self._rows(statement, schema=self.before):
+            raise LedgerError(
+                f"The schema {self.before} is there: what an earlier swap replaced.",
+                hint=f'DROP SCHEMA "{self.before}" CASCADE once you do not need it.',
             )
-            if found.fetchone():
-                raise LedgerError(
-                    f"The schema {self.before} is there, of an earlier swap with --keep.",
-                    hint=f'DROP SCHEMA "{self.before}" CASCADE once you do not need it.',
-                )
 
     def drop(self, schema: str) -> None:
         """Drop a schema and all that is in it; one that is not there is none to drop."""
@@ -80,59 +99,74 @@ class Pair:
             statement = sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE")
             self._connection.execute(statement.format(sql.Identifier(schema)))
 
-    def disputed(self) -> dict[str, int]:
-        """Operations that came in several partitions → that of the record that counts."""
-        return dict(self._of_both(queries["disputed_operations"]))
+    def counted_elsewhere(self, read: Sequence[tuple[str, str]]) -> dict[str, str]:
+        """Of operations read with an INN each, those that count with another one → that one."""
+        rows = self._of_both(
+            queries["counted_elsewhere"],
+            operation_ids=[operation_id for operation_id, _ in read],
+            inns=[inn for _, inn in read],
+        )
+        # A payment that lies where its INN can't was changed by hand.
+        return {
+            operation_id: inn
+            for operation_id, inn, partition, partitions in rows
+            if partition_of(inn, partitions) == partition
+        }
 
-    def held_back(self) -> Iterator[list[Position]]:
-        """Where the other records of those are that the second ledger has gone past, many at once.
-
-        Each once, whether it is given its outcome meanwhile or not.
-        """
-        after = (-1, -1)
-        while rows := self._of_both(
-            queries["held_back"], partition=after[0], offset=after[1], limit=HELD_BACK_AT_ONCE
-        ):
-            yield rows
-            after = rows[-1]
-
-    def forget_replayed(self) -> None:
-        """Let the second ledger know no replay: what was applied last there changed no log."""
+    def second_topic(self) -> str | None:
+        """The id of the topic that the second one is of; None when there is none yet."""
         with mapped_errors():
-            statement = sql.SQL("DELETE FROM {}").format(sql.Identifier(self.second, "replayed"))
-            self._connection.execute(statement)
+            table = sql.Identifier(self.second, "applied_offset").as_string(self._connection)
+            ((found,),) = self._connection.execute("SELECT to_regclass(%s)", (table,)).fetchall()
+            if found is None:
+                return None
+            statement = sql.SQL("SELECT min(topic_id) FROM {} WHERE topic = {}").format(
+                sql.Identifier(self.second, "applied_offset"), self._topic
+            )
+            ((topic_id,),) = self._connection.execute(statement).fetchall()
+            return None if topic_id is None else str(topic_id)
 
-    def stored(self) -> dict[int, tuple[int, str]]:
-        """Where the live one stands: partition → (next offset, id of the topic)."""
+    def offsets(self, schema: str) -> dict[int, int]:
+        """How far the live one or the second one is."""
+        statement = sql.SQL("SELECT partition, next_offset FROM {} WHERE topic = {}").format(
+            sql.Identifier(schema, "applied_offset"), self._topic
+        )
         with mapped_errors():
-            rows = self._connection.execute(queries["read_offsets"], {"topic": self._topic})
-            return {row[0]: (row[1], row[2]) for row in rows.fetchall()}
-
-    def offsets(self) -> tuple[dict[int, int], dict[int, int]]:
-        """How far the live one is, and how far the second."""
-        return self._offsets(self.live), self._offsets(self.second)
+            return dict(self._connection.execute(statement).fetchall())
 
     def differences(self) -> list[Difference]:
-        """What they do not have alike, of what the second has come to."""
-        return [Difference(*row) for row in self._of_both(queries["differences"], limit=FOUND_MAX)]
+        """What they do not have alike, of what the second has come to.
 
-    def swap(self, catch_up: Callable[[Mapping[int, int]], None]) -> bool:
+        Of two topics: payments and balances.
+        """
+        query = queries["differences_of_money"] if self._new_topic else queries["differences"]
+        return [Difference(*row) for row in self._of_both(query, limit=FOUND_MAX)]
+
+    def swap(self, goal: Callable[[], Mapping[int, int]], catch_up: Callable[[], None]) -> bool:
         """Put the second in the place of the live one, in one transaction.
 
-        ``catch_up(offsets)`` brings the second up to where the live one is, while nobody can move
-        that. False, and nothing changed, when a lock could not be had in time.
+        ``catch_up()`` brings the second up to the ``goal()``, while nobody can move the live one.
+        False, and nothing changed, when a lock could not be had in time.
         """
         connection = self._connection
+        limits = {
+            "lock_timeout": f"{LOCK_SECONDS_MAX}s",
+            "statement_timeout": f"{STATEMENT_SECONDS_MAX}s",
+        }
         try:
             with mapped_errors(), connection.transaction():
-                connection.execute(
-                    sql.SQL("SET LOCAL lock_timeout = {}").format(f"{LOCK_SECONDS_MAX}s")
-                )
+                for name, limit in limits.items():
+                    self._rows(queries["limit_transaction"], name=name, limit=limit)
+                # Nobody migrates meanwhile: what is put in place must be of the same revision.
+                self._rows(queries["lock_migrations"], key=MIGRATE_LOCK_KEY)
                 self._lock(self.live)
-                catch_up(self._offsets(self.live))
+                self._require_same_revision()
+                catch_up()
                 self._lock(self.second)
-                live, second = self.offsets()
-                _require_equal(live, second)
+                _require_reached(goal(), self.offsets(self.second))
+                self._execute_of_both(queries["empty_bodies"])
+                if self._new_topic:
+                    self._execute_of_both(queries["part_from_decisions"])
                 for old, new in ((self.live, self.before), (self.second, self.live)):
                     rename = sql.SQL("ALTER SCHEMA {} RENAME TO {}")
                     connection.execute(rename.format(sql.Identifier(old), sql.Identifier(new)))
@@ -142,25 +176,29 @@ class Pair:
             raise
         return True
 
+    def _require_same_revision(self) -> None:
+        ((live, second),) = self._of_both(queries["read_revisions"])
+        if live != second:
+            raise LedgerError(
+                f"The live ledger is of schema revision {live}, the second one of {second}.",
+                hint="Rebuild with --fresh, with the version that migrated last.",
+            )
+
     def _of_both(self, query: LiteralString, **values: Any) -> list[TupleRow]:
+        return self._execute_of_both(query, **values).fetchall()
+
+    def _execute_of_both(self, query: LiteralString, **values: Any) -> psycopg.Cursor[TupleRow]:
         names = {"live": sql.Identifier(self.live), "second": sql.Identifier(self.second)}
         statement = sql.SQL(query).format(**names)
         with mapped_errors():
-            return self._connection.execute(statement, {"topic": self._topic, **values}).fetchall()
+            return self._connection.execute(statement, {"topic": self._topic, **values})
 
     def _lock(self, schema: str) -> None:
         tables = sql.SQL(", ").join(sql.Identifier(schema, table) for table in TABLES)
         statement = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(tables)
         self._connection.execute(statement)
 
-    def _offsets(self, schema: str) -> dict[int, int]:
-        statement = sql.SQL("SELECT partition, next_offset FROM {} WHERE topic = {}").format(
-            sql.Identifier(schema, "applied_offset"), self._topic
-        )
-        with mapped_errors():
-            return dict(self._connection.execute(statement).fetchall())
 
-
-def _require_equal(live: Mapping[int, int], second: Mapping[int, int]) -> None:
-    if live != second:
-        raise LedgerError(f"The second ledger is at {second}, the live one at {live}.")
+def _require_reached(goal: Mapping[int, int], second: Mapping[int, int]) -> None:
+    if goal != second:
+        raise LedgerError(f"The second ledger is at {second}, and should be at {goal}.")

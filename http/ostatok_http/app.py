@@ -70,7 +70,7 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
     watermark = Watermark.open(settings)
     progress = Progress(ledger, settings.http_requests_max)
     balances = Balances(settings, ledger, topic, watermark, progress)
-    journal_check = JournalCheck(settings, topic, ledger, metrics)
+    journal_check = JournalCheck(settings, topic, ledger, watermark, metrics)
     verdicts = Verdicts(settings, progress, past)
     receiver = Receiver(settings, journal, journal_check, watermark, metrics, verdicts)
     balance = BalanceEndpoint(balances, metrics)

@@ -17,6 +17,7 @@ from ostatok_db.ledger import check_topic
 from ostatok_http.metrics import Metrics
 from ostatok_http.ports import LedgerReader, TopicView
 from ostatok_http.single_flight import SingleFlight
+from ostatok_http.watermark import Watermark
 
 LOOK_SECONDS = 5.0
 """The pause between two looks, the same as a stream worker's."""
@@ -31,11 +32,17 @@ class JournalCheck:
     """The last finding, and the task that looks again."""
 
     def __init__(
-        self, settings: Settings, topic: TopicView, ledger: LedgerReader, metrics: Metrics
+        self,
+        settings: Settings,
+        topic: TopicView,
+        ledger: LedgerReader,
+        watermark: Watermark,
+        metrics: Metrics,
     ) -> None:
         self._name = settings.topic
         self._topic = topic
         self._offsets = SingleFlight(ledger.offsets, settings.database_timeout_seconds)
+        self._watermark = watermark
         self._metrics = metrics
         self._mismatch: str | None = None
         self._matched: Mapping[int, tuple[int, str]] = {}
@@ -89,6 +96,9 @@ class JournalCheck:
         if not stored:
             return  # Before `ostatok migrate` there is nothing to compare; /readyz says so.
         check_topic(stored, topic=self._name, described=described)
+        if self._matched and _ids(self._matched) != _ids(stored):
+            # A new topic took the lost one's place: nobody will apply what was acknowledged there.
+            self._watermark.forget()
         self._matched = stored
         held = await self._topic.ranges_async(stored)
         check_held(self._name, held, {one: offset for one, (offset, _) in stored.items()})
@@ -105,3 +115,7 @@ class JournalCheck:
             log.info("journal_matches")
         else:
             log.error("journal_mismatch", reason=mismatch, hint=error.hint)
+
+
+def _ids(stored: Mapping[int, tuple[int, str]]) -> set[str]:
+    return {topic_id for _, topic_id in stored.values()}

@@ -20,8 +20,8 @@ _OFFSET_BYTES = 8
 class Watermark:
     """One row of offsets for each worker: it alone writes there, and everyone reads all rows.
 
-    An aligned 8-byte store can't be seen half done, and offsets only grow: so no lock is needed,
-    and a worker that died and came back goes on with its row.
+    An aligned 8-byte store can't be seen half done, and a topic's offsets only grow: so no lock is
+    needed, and a worker that died and came back goes on with its row.
     """
 
     def __init__(self, memory: mmap.mmap, worker: int) -> None:
@@ -49,6 +49,11 @@ class Watermark:
             raise ValueError(f"No topic of ours has a partition {partition}.")
         cell = self._row + partition
         self._offsets[cell] = max(self._offsets[cell], next_offset)
+
+    def forget(self) -> None:
+        """Forget what this worker acknowledged: the topic is another one now."""
+        for partition in range(PARTITIONS_MAX):
+            self._offsets[self._row + partition] = 0
 
     def of(self, partition: int) -> int:
         """The next offset after all that any worker acknowledged in ``partition``; 0 for none."""

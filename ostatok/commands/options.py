@@ -8,6 +8,9 @@ import click
 if TYPE_CHECKING:
     from ostatok.settings import Settings
 
+INTERRUPTED = 130
+"""The exit status of what Ctrl-C ended, as a shell has it."""
+
 of_up = click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ostatok.commands.options import as_text, of_up, settings_of
+from ostatok.commands.options import INTERRUPTED, as_text, of_up, settings_of
 from ostatok.errors import OstatokError
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 LISTED_MAX = 50
 """Findings that are printed; the rest is counted. ``--json`` has more of them."""
-
-INTERRUPTED = 130
-"""The exit status of what Ctrl-C ended, as a shell has it."""
 
 
 @click.command()
@@ -137,8 +134,13 @@ def replay(
 @click.option("--swap", is_flag=True, help="Put the new ledger in the place of the live one.")
 @click.option("--keep", is_flag=True, help="With --swap: keep the old one, as <schema>_before.")
 @click.option("--fresh", is_flag=True, help="Begin anew, and not where an earlier rebuild was.")
+@click.option(
+    "--new-topic", is_flag=True, help="The ledger's topic is lost, and this one is in its place."
+)
 @click.option("--drop", is_flag=True, help="Drop what an earlier rebuild made, and do no more.")
-def rebuild(*, data: Path | None, swap: bool, keep: bool, fresh: bool, drop: bool) -> None:
+def rebuild(  # noqa: PLR0913  # one for each option
+    *, data: Path | None, swap: bool, keep: bool, fresh: bool, new_topic: bool, drop: bool
+) -> None:
     """Make the ledger anew from the whole topic, beside the live one, and compare the two.
 
     The system goes on meanwhile. Prints what differs, by INN, and exits 1 then; with --swap the new
@@ -151,16 +153,19 @@ def rebuild(*, data: Path | None, swap: bool, keep: bool, fresh: bool, drop: boo
 
     if keep and not swap:
         raise click.UsageError("--keep goes with --swap.")
-    if drop and (swap or fresh):
+    if drop and (swap or fresh or new_topic):
         raise click.UsageError("--drop goes alone.")
     settings = settings_of(data)
     if drop:
         pair = Pair.connect(settings)
-        pair.drop(pair.second)
-        pair.close()
+        try:
+            with pair.alone():
+                pair.drop(pair.second)
+        finally:
+            pair.close()
         click.echo(f"The schema {pair.second} is gone.")
         return
-    wanted = Wanted(swap=swap, keep=keep, fresh=fresh)
+    wanted = Wanted(swap=swap, keep=keep, fresh=fresh, new_topic=new_topic)
     rebuilt = asyncio.run(
         _until_interrupted(lambda stop: run(settings, wanted, Screen(sys.stderr).progress, stop))
     )
@@ -176,10 +181,13 @@ def rebuild(*, data: Path | None, swap: bool, keep: bool, fresh: bool, drop: boo
     click.echo(f"{records:,} records: {len(differences):,} differences.")
     if rebuilt.swapped:
         click.echo("The new ledger is the live one now.")
+        if rebuilt.is_before_left:
+            click.echo("The old one could not be dropped: see above. The next --swap says how.")
     elif differences:
+        again = "`ostatok rebuild --new-topic --swap`" if new_topic else "`ostatok rebuild --swap`"
         raise OstatokError(
             "The live ledger is not what the journal makes.",
-            hint="`ostatok rebuild --swap` puts the new one in its place.",
+            hint=f"{again} puts the new one in its place.",
         )
 
 

@@ -8,24 +8,23 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from ostatok.pace import Pace, Say
 from ostatok.record_reader import RecordReader
 from ostatok.settings import Settings
 from ostatok.topic import Range, Topic
 from ostatok_db.auditing import (
     ENTRIES_AT_ONCE,
-    FOUND_MAX,
     AuditReader,
     LoggedEntry,
     Organization,
     Totals,
 )
 from ostatok_db.ledger import check_topic
-from ostatok_stream.comparing import Finding, Kind, compare, ranges_of
+from ostatok_stream.comparing import Finding, Found, Kind, compare, ranges_of
 from ostatok_stream.log_check import LogCheck
-from ostatok_stream.pace import Pace, Say
 
 
-class Report(msgspec.Struct):
+class Report(Found):
     """What an audit has found."""
 
     topic: str
@@ -37,16 +36,6 @@ class Report(msgspec.Struct):
     records: int = 0
     organizations: int = 0
     entries: int = 0
-    wrong: int = 0
-    findings: list[Finding] = msgspec.field(default_factory=list)
-    """The first of what is wrong; ``wrong`` counts all."""
-
-    def add(self, found: Iterable[Finding]) -> None:
-        """Take findings in, and keep as many as can be listed."""
-        for one in found:
-            self.wrong += 1
-            if len(self.findings) < FOUND_MAX:
-                self.findings.append(one)
 
 
 def audit(settings: Settings, say: Say) -> Report:
@@ -64,7 +53,7 @@ def audit(settings: Settings, say: Say) -> Report:
 
 def _audit(settings: Settings, ledger: AuditReader, say: Say) -> Report:
     topic = Topic(settings)
-    stored = ledger.offsets()
+    stored = ledger.stored()
     topic_id, partitions = check_topic(stored, topic=settings.topic, described=topic.describe())
     offsets = {partition: offset for partition, (offset, _) in stored.items()}
     report = Report(settings.topic, topic_id, offsets)

@@ -8,7 +8,7 @@ import msgspec
 
 from ostatok import journal
 from ostatok.journal import DeadLetter, Entry, Record
-from ostatok_db.auditing import AuditReader, Recorded, Winner
+from ostatok_db.auditing import FOUND_MAX, AuditReader, Recorded, Winner
 from ostatok_db.batch import Outcome
 from ostatok_db.connection import REFUSED_REASON
 from ostatok_db.rows import dead_letter_row
@@ -37,6 +37,21 @@ class Finding(msgspec.Struct, frozen=True):
     kind: Kind
     where: str
     what: str
+
+
+class Found(msgspec.Struct, kw_only=True):
+    """All that is wrong, of which only so much can be listed."""
+
+    wrong: int = 0
+    findings: list[Finding] = msgspec.field(default_factory=list)
+    """The first of what is wrong; ``wrong`` counts all."""
+
+    def add(self, found: Iterable[Finding]) -> None:
+        """Take findings in, and keep as many as can be listed."""
+        for one in found:
+            self.wrong += 1
+            if len(self.findings) < FOUND_MAX:
+                self.findings.append(one)
 
 
 class Comparison(msgspec.Struct, frozen=True):

@@ -35,7 +35,7 @@ def check(settings: Settings, path: Path) -> str:
         ) from None
     reader = AuditReader.connect(settings)
     try:
-        stored = reader.offsets()
+        stored = reader.stored()
         for partition, offset in kept.offsets.items():
             stands_at, topic_id = stored.get(partition, (0, ""))
             if (settings.topic, topic_id) != (kept.topic, kept.topic_id):

@@ -1,29 +1,22 @@
 """``ostatok rebuild``: makes the ledger anew from the first offset, beside the live one.
 
 In a schema of its own, while the live one goes on. The two are compared, and the second may be put
-in the place of the live one.
+in the place of the live one. A topic that takes the place of a lost one can be built from as well.
 """
 
 import asyncio
-from collections.abc import Generator, Mapping, Set
-from contextlib import closing
-from typing import NamedTuple, Self
+from collections.abc import Callable, Mapping
 
 import msgspec
 
-from ostatok import journal
 from ostatok.errors import JournalMismatch, LedgerError
-from ostatok.journal import DeadLetter, Entry, Record
-from ostatok.record_reader import Bounds, RecordReader
+from ostatok.pace import Pace, Say
 from ostatok.settings import Settings
 from ostatok.topic import Topic
-from ostatok_db.batch import Batch, Position, bounds_of, pieces_of, shares_of, slices_of
-from ostatok_db.connection import conninfo
-from ostatok_db.ledger import Ledger, Replay, check_topic
+from ostatok_db.ledger import check_topic
 from ostatok_db.migrate import adopt_topic, migrate
 from ostatok_db.second import Difference, Pair
-from ostatok_stream.comparing import ranges_of
-from ostatok_stream.pace import Pace, Say
+from ostatok_stream.builder import Builder
 
 BEHIND_RECORDS_MAX = 5_000
 """How far behind the second ledger may be when a swap begins: it catches up under the locks."""
@@ -34,16 +27,23 @@ SWAPS_MAX = 10
 CATCH_UP_SECONDS_MAX = 20
 """How long a swap may hold its locks: workers and reads wait for them."""
 
+PAUSE_SECONDS = 1.0
+"""Between two tries to lock."""
+
+Offsets = Mapping[int, int]
+
 
 class Rebuilt(msgspec.Struct):
     """What a rebuild came to."""
 
-    offsets: dict[int, int]
+    offsets: Offsets
     """Partition → how far the second ledger is."""
     differences: list[Difference]
     swapped: bool = False
     finished: bool = True
     """False: it was told to stop; the next one goes on."""
+    is_before_left: bool = False
+    """The ledger that was replaced could not be dropped."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -54,6 +54,8 @@ class Wanted(msgspec.Struct, frozen=True):
     """With ``swap``: keep what was live, in a schema of its own."""
     fresh: bool = False
     """Begin at the first offset, even when an earlier rebuild came further."""
+    new_topic: bool = False
+    """The ledger's own topic is lost, and another is in its place."""
 
 
 async def rebuild(settings: Settings, wanted: Wanted, say: Say, stop: asyncio.Event) -> Rebuilt:
@@ -64,69 +66,161 @@ async def rebuild(settings: Settings, wanted: Wanted, say: Say, stop: asyncio.Ev
     away: the next rebuild goes on where this one was.
     """
     topic = Topic(settings)
-    pair = await asyncio.to_thread(Pair.connect, settings)
+    pair = await asyncio.to_thread(Pair.connect, settings, new_topic=wanted.new_topic)
     try:
-        if wanted.swap:
-            await asyncio.to_thread(pair.require_no_before)
-        described = await asyncio.to_thread(_check, pair, topic)
-        if wanted.fresh:
-            await asyncio.to_thread(pair.drop, pair.second)
-        second = settings.model_copy(update={"database_schema": pair.second})
-        await asyncio.to_thread(migrate, second)
-        await asyncio.to_thread(adopt_topic, second, topic_id=described[0], partitions=described[1])
-        async with _Builder(second, described) as builder:
-            return await _build(pair, builder, wanted, say, stop)
+        with pair.alone():
+            if wanted.swap:
+                await asyncio.to_thread(pair.require_no_before)
+            await asyncio.to_thread(pair.check)
+            described = await asyncio.to_thread(_check, pair, topic, new_topic=wanted.new_topic)
+            if wanted.fresh or await asyncio.to_thread(_is_of_another, pair, described[0]):
+                await asyncio.to_thread(pair.drop, pair.second)
+            second = settings.model_copy(update={"database_schema": pair.second})
+            await asyncio.to_thread(migrate, second)
+            await asyncio.to_thread(
+                adopt_topic, second, topic_id=described[0], partitions=described[1]
+            )
+            async with Builder(second, described, pair) as builder:
+                goal = _goal(pair, topic, described[1], new_topic=wanted.new_topic)
+                return await _Rebuild(pair, builder, goal, wanted, say).run(stop)
     finally:
         pair.close()
 
 
-async def _build(
-    pair: Pair, builder: "_Builder", wanted: Wanted, say: Say, stop: asyncio.Event
-) -> Rebuilt:
-    for _ in range(ROUNDS_MAX):
-        live, second = await asyncio.to_thread(pair.offsets)
-        behind = sum(live.values()) - sum(second.values())
-        if behind <= (BEHIND_RECORDS_MAX if wanted.swap else 0):
-            break
-        bounds = {one: (second[one], live[one]) for one in live}
-        if not await builder.over(bounds, pair, Pace(behind, say), stop):
-            return Rebuilt(second, [], finished=False)
-        if not wanted.swap:
-            break
-    await builder.settle(pair)
-    say("comparing with the live ledger")
-    differences = await asyncio.to_thread(pair.differences)
-    _, second = await asyncio.to_thread(pair.offsets)
-    swapped = wanted.swap and await _swap(pair, builder, wanted, say)
-    return Rebuilt(second, differences, swapped)
+def _is_of_another(pair: Pair, topic_id: str) -> bool:
+    """Whether an earlier rebuild left a ledger of another topic behind."""
+    return pair.second_topic() not in (None, topic_id)
 
 
-async def _swap(pair: Pair, builder: "_Builder", wanted: Wanted, say: Say) -> bool:
-    loop = asyncio.get_running_loop()
+def _goal(pair: Pair, topic: Topic, partitions: int, *, new_topic: bool) -> Callable[[], Offsets]:
+    """Give what says how far the second ledger must come."""
 
-    def catch_up(live: Mapping[int, int]) -> None:
-        _, second = pair.offsets()
-        behind = sum(live.values()) - sum(second.values())
-        if behind > 4 * BEHIND_RECORDS_MAX:
-            raise LedgerError(f"The second ledger is {behind} records behind the live one.")
-        bounds = {one: (second[one], live[one]) for one in live}
-        work = builder.catch_up(bounds, pair, Pace(behind, say))
-        asyncio.run_coroutine_threadsafe(work, loop).result()
+    def end() -> Offsets:
+        # The live one knows nothing of a new topic, and nobody applies it.
+        held = topic.ranges(range(partitions))
+        return {partition: there.end for partition, there in held.items()}
 
-    for _ in range(SWAPS_MAX):
-        if await asyncio.to_thread(pair.swap, catch_up):
-            if not wanted.keep:
-                await asyncio.to_thread(pair.drop, pair.before)
-            return True
-        say("the ledger is in use; once more")
-    raise LedgerError("The ledger could not be locked: long transactions are under way.")
+    return end if new_topic else lambda: pair.offsets(pair.live)
 
 
-def _check(pair: Pair, topic: Topic) -> tuple[str, int]:
-    """See that the topic is the ledger's, and whole."""
+class _Rebuild:
+    """One rebuild under way."""
+
+    def __init__(
+        self, pair: Pair, builder: Builder, goal: Callable[[], Offsets], wanted: Wanted, say: Say
+    ) -> None:
+        self._pair = pair
+        self._builder = builder
+        self._goal = goal
+        self._wanted = wanted
+        self._say = say
+
+    async def run(self, stop: asyncio.Event) -> Rebuilt:
+        """Build, compare, and swap."""
+        rebuilt = Rebuilt({}, [], finished=False)
+        if await self._build(stop):
+            await self._builder.settle(everything=False)
+            self._say("comparing with the live ledger")
+            rebuilt.differences = await asyncio.to_thread(self._pair.differences)
+            rebuilt.finished = not stop.is_set()
+        rebuilt.offsets = await self._offsets()
+        if rebuilt.finished and self._wanted.swap:
+            rebuilt.finished = rebuilt.swapped = await self._swap(stop)
+        if rebuilt.swapped and not self._wanted.keep:
+            rebuilt.is_before_left = not await self._drop_before()
+        return rebuilt
+
+    async def _build(self, stop: asyncio.Event, *, near: int | None = None) -> bool:
+        """Come to the goal, and to where that has moved until ``near`` records or less are missing.
+
+        At least once to the goal: up to there every record that counts is there then. False when it
+        was told to stop.
+        """
+        for _ in range(ROUNDS_MAX):
+            goal = await asyncio.to_thread(self._goal)
+            if not await self._build_to(goal, stop):
+                return False
+            if near is None or await self._behind(await asyncio.to_thread(self._goal)) <= near:
+                break
+        return True
+
+    async def _build_to(self, goal: Offsets, stop: asyncio.Event) -> bool:
+        offsets = await self._offsets()
+        for partition, offset in offsets.items():
+            if offset > goal[partition]:
+                raise LedgerError(
+                    f"The second ledger is at {partition}:{offset}, beyond {goal[partition]}: the "
+                    "other one was restored since.",
+                    hint="Begin anew with --fresh.",
+                )
+        bounds = {one: (offsets[one], after) for one, after in goal.items()}
+        pace = Pace(await self._behind(goal), self._say)
+        return await self._builder.over(bounds, pace, stop) and not stop.is_set()
+
+    async def _offsets(self) -> Offsets:
+        return await asyncio.to_thread(self._pair.offsets, self._pair.second)
+
+    async def _behind(self, goal: Offsets) -> int:
+        return sum(goal.values()) - sum((await self._offsets()).values())
+
+    async def _swap(self, stop: asyncio.Event) -> bool:
+        """Swap, once little is missing; False when it was told to stop before."""
+        loop = asyncio.get_running_loop()
+
+        def catch_up() -> None:
+            asyncio.run_coroutine_threadsafe(self._catch_up(), loop).result()
+
+        for _ in range(SWAPS_MAX):
+            if not await self._build(stop, near=BEHIND_RECORDS_MAX):
+                return False
+            if await asyncio.to_thread(self._pair.swap, self._goal, catch_up):
+                return True
+            self._say("the ledger is in use; once more")
+            # What waited behind the locks has its turn.
+            await asyncio.sleep(PAUSE_SECONDS)
+        raise LedgerError("The ledger could not be locked: long transactions are under way.")
+
+    async def _catch_up(self) -> None:
+        """Do the rest while the live ledger is locked, and not for long: a swap can be repeated."""
+        late = asyncio.Event()
+        asyncio.get_running_loop().call_later(CATCH_UP_SECONDS_MAX, late.set)
+        behind = await self._behind(await asyncio.to_thread(self._goal))
+        if behind > 4 * BEHIND_RECORDS_MAX or not await self._build(late):
+            raise LedgerError(
+                f"{behind} records came meanwhile: applying them would hold the live ledger's "
+                "locks for too long. Nothing was swapped.",
+                hint="The same command goes on from here, best when less comes in.",
+            )
+        await self._builder.settle(everything=True)
+
+    async def _drop_before(self) -> bool:
+        """Drop what was live; False when that failed, which changes nothing of the swap."""
+        try:
+            await asyncio.to_thread(self._pair.drop, self._pair.before)
+        except LedgerError as error:
+            self._say(f"the ledger that was replaced is still there: {error}")
+            return False
+        return True
+
+
+def _check(pair: Pair, topic: Topic, *, new_topic: bool) -> tuple[str, int]:
+    """See that the topic is the ledger's, or none of it if that is wanted, and whole."""
     stored = pair.stored()
-    described = check_topic(stored, topic=topic.name, described=topic.describe())
-    cut = {one: held.earliest for one, held in topic.ranges(stored).items() if held.earliest > 0}
+    described = topic.describe()
+    if not new_topic:
+        described = check_topic(stored, topic=topic.name, described=described)
+    elif described is None:
+        raise JournalMismatch(
+            f"There is no topic {topic.name}.",
+            hint="`ostatok topic restore` makes one of a copy, `ostatok reseed` of the ledger.",
+        )
+    elif described[0] in {topic_id for _, topic_id in stored.values()}:
+        raise JournalMismatch(
+            f"Topic {topic.name} is the one that the ledger was built from.",
+            hint="Leave --new-topic out.",
+        )
+    ranges = topic.ranges(range(described[1]))
+    cut = {one: held.earliest for one, held in ranges.items() if held.earliest > 0}
     if cut:
         first = ", ".join(f"{partition}:{offset}" for partition, offset in sorted(cut.items()))
         raise JournalMismatch(
@@ -134,137 +228,3 @@ def _check(pair: Pair, topic: Topic) -> tuple[str, int]:
             hint="A ledger made of the rest would lack the payments before. Audit what is there.",
         )
     return described
-
-
-class _Some(NamedTuple):
-    """Records that are applied together."""
-
-    entries: list[Entry]
-    dead: list[DeadLetter]
-    bounds: dict[int, tuple[int, int]]
-
-
-class _Builder:
-    """Reads the topic into the second ledger, in transactions side by side as a worker does."""
-
-    def __init__(self, settings: Settings, described: tuple[str, int]) -> None:
-        self._settings = settings
-        self._topic_id, self._partitions = described
-        self._ledgers: list[Ledger] = []
-
-    async def __aenter__(self) -> Self:
-        target = conninfo(self._settings, name="rebuild", writes=True)
-        for _ in range(self._settings.stream_connections):
-            self._ledgers.append(await Ledger.connect(target))
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for ledger in self._ledgers:
-            await ledger.close()
-
-    async def over(self, bounds: Bounds, pair: Pair, pace: Pace, stop: asyncio.Event) -> bool:
-        """Apply what lies within the bounds; False when it was told to stop before the end.
-
-        Of an operation that came in several partitions the record counts that counts in the live
-        ledger, whichever is read first here. The others are held back: :meth:`settle` is for them.
-        """
-        disputed = await asyncio.to_thread(pair.disputed)
-        chunks = RecordReader(self._settings, "rebuild").read(bounds)
-        positions = {partition: first for partition, (first, _) in bounds.items()}
-        try:
-            reading = asyncio.create_task(self._gather(chunks, positions, disputed))
-            while (some := await reading) is not None:
-                if stop.is_set():
-                    return False
-                # The next is read while Postgres applies this one.
-                reading = asyncio.create_task(self._gather(chunks, positions, disputed))
-                await self._apply(some)
-                pace.made(sum(after - first for first, after in some.bounds.values()))
-        finally:
-            await asyncio.wait({reading})
-            chunks.close()
-        return True
-
-    async def settle(self, pair: Pair) -> None:
-        """Give what was held back its outcome, now that the records that count are there.
-
-        Also what an earlier rebuild held back and was stopped before this.
-        """
-        held_back = pair.held_back()
-        while (positions := await asyncio.to_thread(next, held_back, None)) is not None:
-            records = await asyncio.to_thread(self._read, set(positions))
-            if records:
-                entries, dead = journal.read(records, self._partitions)
-                bounds = bounds_of((one.partition, one.offset) for one in records)
-                await self._ledgers[0].apply(self._batch(entries, dead, bounds), Replay.FOR_GOOD)
-        await asyncio.to_thread(pair.forget_replayed)
-
-    def _read(self, positions: Set[Position]) -> list[Record]:
-        with closing(RecordReader(self._settings, "rebuild").read(bounds_of(positions))) as chunks:
-            return [
-                one for chunk in chunks for one in chunk if (one.partition, one.offset) in positions
-            ]
-
-    async def catch_up(self, bounds: Bounds, pair: Pair, pace: Pace) -> None:
-        """Apply what lies within the bounds and settle, while the live ledger is locked.
-
-        Raises LedgerError when that takes long: a swap can be tried again.
-        """
-        try:
-            async with asyncio.timeout(CATCH_UP_SECONDS_MAX):
-                await self.over(bounds, pair, pace, asyncio.Event())
-                await self.settle(pair)
-        except TimeoutError:
-            raise LedgerError(
-                f"What came meanwhile took more than {CATCH_UP_SECONDS_MAX} seconds to apply, and "
-                "the live ledger may not be locked for longer; nothing was swapped.",
-                hint="The same command goes on from here, best when less comes in.",
-            ) from None
-
-    async def _gather(
-        self,
-        chunks: Generator[list[Record]],
-        positions: dict[int, int],
-        disputed: Mapping[str, int],
-    ) -> _Some | None:
-        return await asyncio.to_thread(self._gather_now, chunks, positions, disputed)
-
-    def _gather_now(
-        self,
-        chunks: Generator[list[Record]],
-        positions: dict[int, int],
-        disputed: Mapping[str, int],
-    ) -> _Some | None:
-        """Read as many records as the transactions of one turn take; None at the end."""
-        records: list[Record] = []
-        many = self._settings.stream_batch_records_max * self._settings.stream_connections
-        for chunk in chunks:
-            records += chunk
-            if len(records) >= many:
-                break
-        if not records:
-            return None
-        entries, dead = journal.read(records, self._partitions)
-        entries = [
-            entry
-            for entry in entries
-            if disputed.get(entry.payment.operation_id, entry.partition) == entry.partition
-        ]
-        return _Some(entries, dead, dict(ranges_of(records, positions)))
-
-    async def _apply(self, some: _Some) -> None:
-        batch = self._batch(some.entries, some.dead, some.bounds)
-        shares = shares_of(batch.slices, len(self._ledgers))
-
-        async def apply(ledger: Ledger, share: Batch) -> None:
-            for piece in pieces_of(share, self._settings.stream_batch_records_max):
-                await ledger.apply(piece)
-
-        async with asyncio.TaskGroup() as group:
-            for ledger, slices in zip(self._ledgers, shares, strict=False):
-                group.create_task(apply(ledger, Batch(batch.topic, batch.topic_id, slices)))
-
-    def _batch(
-        self, entries: list[Entry], dead: list[DeadLetter], bounds: Mapping[int, tuple[int, int]]
-    ) -> Batch:
-        return Batch(self._settings.topic, self._topic_id, slices_of(entries, dead, bounds))

@@ -25,7 +25,7 @@ def check_journal(settings: Settings) -> None:
     topic = Topic(settings)
     reader = AuditReader.connect(settings)
     try:
-        stored = reader.offsets()
+        stored = reader.stored()
     finally:
         reader.close()
     check_topic(stored, topic=settings.topic, described=topic.describe())

@@ -14,15 +14,15 @@ import msgspec
 from ostatok import journal
 from ostatok.errors import OstatokError
 from ostatok.journal import Record, key_of, partition_of
+from ostatok.pace import Pace, Say
 from ostatok.record_reader import Bounds, RecordReader
 from ostatok.settings import Settings
 from ostatok.topic import Topic
-from ostatok_db.auditing import FOUND_MAX, AuditReader
+from ostatok_db.auditing import AuditReader
 from ostatok_db.batch import Batch, Outcome, bounds_of, slices_of
 from ostatok_db.connection import conninfo
 from ostatok_db.ledger import Ledger, Replay, check_topic
-from ostatok_stream.comparing import Finding, Kind, compare, ranges_of
-from ostatok_stream.pace import Pace, Say
+from ostatok_stream.comparing import Found, Kind, compare, ranges_of
 
 Bound = datetime | Mapping[int, int] | None
 """A time, partition → offset, or the end of what there is."""
@@ -39,13 +39,10 @@ class Wanted(msgspec.Struct, frozen=True):
     dry_run: bool = False
 
 
-class Replayed(msgspec.Struct):
+class Replayed(Found):
     """What a replay did, or would do."""
 
     outcomes: Counter[Outcome] = msgspec.field(default_factory=Counter)
-    wrong: int = 0
-    findings: list[Finding] = msgspec.field(default_factory=list)
-    """The first rows that differ from the journal; ``wrong`` counts all."""
     rest: dict[int, tuple[int, int]] = msgspec.field(default_factory=dict)
     """What is left of each partition, when it was stopped: [first, after)."""
 
@@ -121,13 +118,9 @@ class _Run:
             chunk = [record for record in chunk if record.key == key_of(inn)]
         found = await asyncio.to_thread(compare, self._reader, chunk, ranges, self._partitions)
         self._replayed.outcomes[Outcome.SEEN] += found.seen
-        for one in found.findings:
-            # Of others' records nothing was read.
-            if one.kind is Kind.NO_OUTCOME or (inn and one.kind is Kind.NO_RECORD):
-                continue
-            self._replayed.wrong += 1
-            if len(self._replayed.findings) < FOUND_MAX:
-                self._replayed.findings.append(one)
+        # Of others' records nothing was read.
+        left_out = {Kind.NO_OUTCOME, Kind.NO_RECORD} if inn else {Kind.NO_OUTCOME}
+        self._replayed.add(one for one in found.findings if one.kind not in left_out)
         if not found.missing:
             return
         entries, dead = journal.read(found.missing, self._partitions)

@@ -6,24 +6,9 @@ import sys
 
 import pytest
 from support.system import wait_until
-from support.whole import Whole, data_folder, finished, running_up
-
-from ostatok.local.postgres import programs
+from support.whole import Whole, data_folder, finished, program, running_up
 
 SECONDS_MAX = 60
-TRIES_MAX = 10
-
-
-def program(*argv: str) -> None:
-    """Run a program of Postgres's, and again when a batch got in its way (docs/recovery.md)."""
-    path = programs() / argv[0]
-    for _ in range(TRIES_MAX):
-        done = subprocess.run(
-            [str(path), *argv[1:]], capture_output=True, text=True, timeout=SECONDS_MAX, check=False
-        )
-        if "deadlock detected" not in done.stderr:
-            break
-    assert done.returncode == 0, done.stderr
 
 
 def ostatok(whole: Whole, *command: str) -> str:

@@ -73,6 +73,7 @@ def produce(settings: Settings, records: list[dict[str, Any]]) -> None:
 
     for one in records:
         producer.produce(settings.topic, **one, on_delivery=delivered)
+        producer.poll(0)
     assert producer.flush(FLUSH_SECONDS_MAX) == 0, "the broker did not acknowledge in time"
     assert not refused, refused
 

@@ -17,12 +17,15 @@ import psycopg
 
 from ostatok.local.parts import is_alive
 from ostatok.local.ports import free_port
+from ostatok.local.postgres import programs
 from ostatok.settings import PREFIX
 from support.system import READY_SECONDS_MAX, request, wait_until
 
 STOP_SECONDS_MAX = 10.0
 _UP = (sys.executable, "-m", "ostatok", "up")
 BANK_SECONDS_MAX = 150.0
+PROGRAM_SECONDS_MAX = 60
+PROGRAM_TRIES_MAX = 10
 
 
 class Whole:
@@ -96,6 +99,22 @@ def finished(bank: "subprocess.Popen[str]") -> str:
     assert bank.returncode == 0, said
     assert "balances are right" in said
     return said
+
+
+def program(*argv: str) -> None:
+    """Run a program of Postgres's, and again when a batch got in its way (docs/recovery.md)."""
+    path = programs() / argv[0]
+    for _ in range(PROGRAM_TRIES_MAX):
+        done = subprocess.run(
+            [str(path), *argv[1:]],
+            capture_output=True,
+            text=True,
+            timeout=PROGRAM_SECONDS_MAX,
+            check=False,
+        )
+        if "deadlock detected" not in done.stderr:
+            break
+    assert done.returncode == 0, done.stderr
 
 
 @contextmanager

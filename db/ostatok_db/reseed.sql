@@ -1,0 +1,36 @@
+-- What a reseed asks of a ledger: the payments that a topic lacks.
+
+-- name: make_held
+-- What the topic holds. Lives as long as the connection.
+CREATE TEMPORARY TABLE held (
+    operation_id    uuid,
+    inn             text,
+    amount          numeric(15, 2),
+    document_number text,
+    document_date   timestamptz
+);
+
+-- name: copy_held
+-- Takes some of it in.
+COPY held FROM STDIN;
+
+-- name: count_missing
+-- How many payments the topic lacks: of those that it has it holds the same record, or one like it.
+SELECT count(*) FROM payment AS paid WHERE NOT EXISTS (
+    SELECT FROM held WHERE held.operation_id = paid.operation_id AND held.inn = paid.inn
+    AND held.amount = paid.amount AND held.document_number = paid.document_number
+    AND held.document_date = paid.document_date);
+
+-- name: read_missing
+-- Those, in the order in which their partitions had them.
+SELECT operation_id::text, amount, inn, document_number, document_date, source, request_id,
+       received_at, partition, "offset"
+FROM payment AS paid WHERE NOT EXISTS (
+    SELECT FROM held WHERE held.operation_id = paid.operation_id AND held.inn = paid.inn
+    AND held.amount = paid.amount AND held.document_number = paid.document_number
+    AND held.document_date = paid.document_date)
+ORDER BY topic, partition, "offset";
+
+-- name: count_others
+-- Records that are no payments: repeats, and dead letters.
+SELECT (SELECT count(*) FROM duplicate), (SELECT count(*) FROM dead_letter);

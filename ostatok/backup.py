@@ -1,0 +1,187 @@
+"""``ostatok topic backup`` and ``restore``: from the topic to a folder, and back."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from ostatok.errors import JournalMismatch, OstatokError
+from ostatok.journal import Record
+from ostatok.record_reader import RecordReader
+from ostatok.record_writer import Draft, RowWriter
+from ostatok.settings import PREFIX, Settings
+from ostatok.topic import Range, Topic
+from ostatok.topic_copy import Described, Piece, TopicCopy
+
+PIECE_RECORDS_MAX = 100_000
+"""Records of one file at the most: what a backup that was stopped does again."""
+
+UNREADABLE = ("ostatok-format", b"unreadable headers")
+"""The header of a restored record whose headers could not be read: so that it stays a dead one."""
+
+Made = Callable[[int], None]
+"""Called with how many more records are done."""
+
+
+class Copied(msgspec.Struct, frozen=True):
+    """What a backup or a restore came to."""
+
+    records: int
+    """How many it wrote now."""
+    ends: dict[int, int]
+    """Partition → the offset behind the last that is there now."""
+    moved: bool = False
+    """Of a restore: records lie at other offsets than before, for the topic had skipped some."""
+
+
+class Backup:
+    """Adds to a folder what the topic has and the folder has not."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        """Compare the two. Raises OstatokError when the folder is another topic's."""
+        self._settings = settings
+        topic = Topic(settings)
+        described = topic.describe()
+        if described is None:
+            raise OstatokError(f"There is no topic {topic.name}.")
+        self._copy = TopicCopy.of(folder, Described(topic.name, *described))
+        partitions = range(described[1])
+        # What comes meanwhile is the next backup's.
+        held = topic.ranges(partitions)
+        self._bounds = {one: _missing(self._copy, one, held[one]) for one in partitions}
+
+    @property
+    def total(self) -> int:
+        """How many offsets there are to write."""
+        return sum(after - first for first, after in self._bounds.values())
+
+    def run(self, made: Made) -> Copied:
+        """Write. What is written is whole after every end, and the next one goes on there."""
+        records = 0
+        with self._copy.locked():
+            for partition, (first, after) in self._bounds.items():
+                for chunks in self._pieces(partition, first, after):
+                    records += len(chunks)
+                    made(len(chunks))
+        return Copied(records, {one: after for one, (_, after) in self._bounds.items()})
+
+    def _pieces(self, partition: int, first: int, after: int) -> Iterator[list[Record]]:
+        reader = RecordReader(self._settings, "backup")
+        while first < after:
+            until = min(first + PIECE_RECORDS_MAX, after)
+            records = reader.read_all({partition: (first, until)})
+            self._copy.add(partition, first, until, records)
+            yield records
+            first = until
+
+
+class Restore:
+    """Writes what a folder holds into a topic that is empty, or that an earlier one left undone."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        """Look at both, and make the topic when there is none.
+
+        Raises OstatokError when the copy lacks anything, and JournalMismatch when the topic holds
+        something else.
+        """
+        self._settings = settings
+        self._copy = TopicCopy.open(folder)
+        many = self._copy.described.partitions
+        self._pieces = {one: self._copy.pieces(one) for one in range(many)}
+        for partition, pieces in self._pieces.items():
+            if pieces and pieces[0].first > 0:
+                raise OstatokError(
+                    f"The copy lacks the beginning: partition {partition} begins at "
+                    f"{pieces[0].first}.",
+                    hint="`ostatok reseed` writes the payments that a ledger has.",
+                )
+        topic = Topic(settings.model_copy(update={"topic_partitions": many}))
+        _, partitions = topic.ensure()
+        if partitions != many:
+            raise JournalMismatch(
+                f"Topic {topic.name} has {partitions} partitions, the copy has {many}.",
+                hint=f"Restore into a topic with as many; {PREFIX}TOPIC names it.",
+            )
+        self._held = topic.ranges(range(many))
+        for partition, held in self._held.items():
+            if held.earliest > 0 or held.end > _end(self._pieces[partition]):
+                raise self._not_the_copy(partition)
+        self._moved = False
+
+    @property
+    def total(self) -> int:
+        """How many offsets there are to write."""
+        return sum(_end(self._pieces[one]) - held.end for one, held in self._held.items())
+
+    def run(self, made: Made) -> Copied:
+        """Write, each record as it was."""
+        records = RowWriter(self._settings).write_all(
+            draft for partition in self._pieces for draft in self._drafts(partition, made)
+        )
+        held = Topic(self._settings).ranges(self._held)
+        return Copied(records, {one: there.end for one, there in held.items()}, self._moved)
+
+    def _drafts(self, partition: int, made: Made) -> Iterator[Draft]:
+        there = self._held[partition]
+        number = -1
+        for number, record in enumerate(self._records(partition, self._pieces[partition])):
+            if number == there.end - 1:
+                self._require_same(record, number)
+            if number < there.end:
+                continue
+            self._moved |= record.offset != number
+            yield _draft(record)
+            made(1)
+        if there.end > number + 1:
+            raise self._not_the_copy(partition)
+
+    def _records(self, partition: int, pieces: list[Piece]) -> Iterator[Record]:
+        for piece in pieces:
+            yield from self._copy.read(partition, piece)
+
+    def _require_same(self, record: Record, offset: int) -> None:
+        """See that the last record that the topic holds is the copy's."""
+        reader = RecordReader(self._settings, "restore")
+        with closing(reader.read({record.partition: (offset, offset + 1)})) as chunks:
+            found = next(chunks)[0]
+        wanted = (record.key, record.value, record.timestamp_ms)
+        if (found.key, found.value, found.timestamp_ms) != wanted:
+            raise self._not_the_copy(record.partition)
+
+    def _not_the_copy(self, partition: int) -> JournalMismatch:
+        return JournalMismatch(
+            f"Partition {partition} of topic {self._settings.topic} holds other records than "
+            "the copy.",
+            hint=f"Restore into an empty topic; {PREFIX}TOPIC names it.",
+        )
+
+
+def _end(pieces: Sequence[Piece]) -> int:
+    return pieces[-1].after if pieces else 0
+
+
+def _missing(copy: TopicCopy, partition: int, held: Range) -> tuple[int, int]:
+    """Say which offsets a folder lacks."""
+    pieces = copy.pieces(partition)
+    first = pieces[-1].after if pieces else held.earliest
+    if held.earliest > first:
+        raise OstatokError(
+            f"Partition {partition} holds nothing before {held.earliest} any more, and the copy "
+            f"ends at {first}.",
+            hint="Begin a copy in a new folder, keep this one, and back up more often than "
+            f"{PREFIX}TOPIC_RETENTION_MS.",
+        )
+    if held.end < first:
+        raise OstatokError(
+            f"Partition {partition} ends at {held.end}, and the copy at {first}: the topic lost "
+            "its end.",
+            hint="docs/recovery.md says how to make it anew from the copy.",
+        )
+    return first, held.end
+
+
+def _draft(record: Record) -> Draft:
+    headers = (UNREADABLE,) if record.headers is None else record.headers
+    timestamp = record.timestamp_ms if record.timestamp_ms >= 0 else None
+    return Draft(record.key, record.value, headers, record.partition, timestamp)

@@ -1,0 +1,103 @@
+"""The commands for the journal's own loss: copies of the topic, and what a ledger can give back.
+
+As in cli.py, parts are imported where they run.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from ostatok.commands.options import INTERRUPTED, of_up, settings_of
+
+if TYPE_CHECKING:
+    from ostatok.backup import Backup, Copied, Restore
+
+_folder = click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+
+
+@click.group()
+def topic() -> None:
+    """Copy the topic into a folder, and a folder into a topic."""
+
+
+@topic.command()
+@_folder
+@of_up
+def backup(*, folder: Path, data: Path | None) -> None:
+    """Write what the topic has and FOLDER has not: all at first, then what came since.
+
+    Runs beside the system. A file in FOLDER is whole and never changes, so FOLDER can be copied
+    elsewhere at any moment. Ctrl-C is safe.
+    """
+    from ostatok.backup import Backup  # noqa: PLC0415
+
+    copied = _run(Backup(settings_of(data), folder))
+    click.echo(f"{copied.records:,} records written to {folder}: it ends at {_ends(copied)}.")
+
+
+@topic.command()
+@_folder
+@of_up
+def restore(*, folder: Path, data: Path | None) -> None:
+    """Write the records of FOLDER into the topic, each as it was.
+
+    The topic is made when it is not there, and must be empty, or what an earlier restore left. A
+    ledger of the lost topic takes the new one by `ostatok rebuild --new-topic --swap`.
+    """
+    from ostatok.backup import Restore  # noqa: PLC0415
+
+    copied = _run(Restore(settings_of(data), folder))
+    click.echo(f"{copied.records:,} records written to the topic: it ends at {_ends(copied)}.")
+    if copied.moved:
+        click.echo("Some lie at other offsets than before: the lost topic had skipped offsets.")
+
+
+@click.command()
+@of_up
+@click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
+def reseed(*, data: Path | None, dry_run: bool) -> None:
+    """Write the payments of the ledger that the topic lacks into it, when its own topic is lost.
+
+    The topic is made when it is not there. What no copy of the topic gives back and no ledger has
+    stays lost: the bank's own bytes, repeats, and dead letters. `ostatok rebuild --new-topic`
+    shows that payments and balances are the same, and --swap goes on with the new topic.
+    """
+    from ostatok.local.screen import Screen  # noqa: PLC0415
+    from ostatok_stream.reseed import reseed as run  # noqa: PLC0415
+
+    try:
+        done = run(settings_of(data), Screen(sys.stderr).progress, dry_run=dry_run)
+    except KeyboardInterrupt:
+        _stopped()
+    click.echo(
+        f"{done.held:,} payments were in the topic, {done.written:,} "
+        f"{'would be' if dry_run else 'are'} written."
+    )
+    click.echo(
+        f"Not in it, unless it came from a copy: the bank's own bytes, the records of "
+        f"{done.repeats:,} repeats and of {done.dead:,} dead letters. "
+        "`ostatok rebuild --new-topic --swap --keep` keeps what the ledger has of them."
+    )
+
+
+def _stopped() -> NoReturn:
+    click.echo("Stopped. The same command goes on from here.")
+    sys.exit(INTERRUPTED)
+
+
+def _run(work: "Backup | Restore") -> "Copied":
+    from ostatok.local.screen import Screen  # noqa: PLC0415
+    from ostatok.pace import Pace  # noqa: PLC0415
+
+    made: Callable[[int], None] = Pace(work.total, Screen(sys.stderr).progress).made
+    try:
+        return work.run(made)
+    except KeyboardInterrupt:
+        _stopped()
+
+
+def _ends(copied: "Copied") -> str:
+    return " ".join(f"{partition}:{end}" for partition, end in sorted(copied.ends.items()))

@@ -1,0 +1,212 @@
+"""A copy of the topic in a folder: files that any program can read, each written once.
+
+``copy.json`` says of which topic; ``<partition>/<first>-<after>.jsonl.gz`` holds the records of the
+offsets [first, after), one a line. A file appears whole or not at all, and never changes: so a copy
+of the folder, made at any moment, is a copy of the topic too.
+"""
+
+import base64
+import fcntl
+import gzip
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import msgspec
+
+from ostatok.errors import OstatokError
+from ostatok.journal import Record
+
+FORMAT = 1
+COMPRESSION_LEVEL = 1
+"""The fastest: bodies are so alike that others gain little."""
+
+_NAME = re.compile(r"(\d{20})-(\d{20})\.jsonl\.gz").fullmatch
+
+
+class Described(msgspec.Struct, frozen=True):
+    """Which topic a folder is a copy of."""
+
+    topic: str
+    topic_id: str
+    partitions: int
+    format: int = FORMAT
+
+
+class Piece(NamedTuple):
+    """One file, and the offsets that it holds: [first, after)."""
+
+    first: int
+    after: int
+    path: Path
+
+
+class _Base64(msgspec.Struct):
+    """Bytes that are no text."""
+
+    base64: str
+
+
+_Text = str | _Base64 | None
+
+
+class _Line(msgspec.Struct):
+    offset: int
+    timestamp_ms: int
+    key: _Text
+    value: _Text
+    headers: list[tuple[str, _Text]] | None
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Line).decode
+
+
+class TopicCopy:
+    """The files of one folder. Raises :class:`OstatokError` when they are not what they must be."""
+
+    def __init__(self, folder: Path, described: Described) -> None:
+        self._folder = folder
+        self.described = described
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open one that is there."""
+        try:
+            described = msgspec.json.decode((folder / "copy.json").read_bytes(), type=Described)
+        except FileNotFoundError:
+            raise OstatokError(f"There is no copy of a topic in {folder}.") from None
+        except msgspec.DecodeError as error:
+            raise OstatokError(f"{folder / 'copy.json'} can't be read: {error}.") from None
+        if described.format != FORMAT:
+            raise OstatokError(
+                f"The copy in {folder} has format {described.format}; {FORMAT} is known here.",
+                hint="A newer version of Ostatok wrote it.",
+            )
+        return cls(folder, described)
+
+    @classmethod
+    def of(cls, folder: Path, described: Described) -> Self:
+        """Open or make one of a topic; one of another topic is refused."""
+        if not (folder / "copy.json").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise OstatokError(f"{folder} is not empty, and no copy of a topic.")
+            with _whole(folder / "copy.json") as path:
+                path.write_bytes(_encode(described))
+        found = cls.open(folder)
+        if found.described != described:
+            raise OstatokError(
+                f"{folder} holds a copy of another topic: {found.described.topic}, "
+                f"id {found.described.topic_id}, {found.described.partitions} partitions.",
+                hint="Give another folder.",
+            )
+        return found
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let nobody else write meanwhile."""
+        with (self._folder / "copy.json").open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise OstatokError(f"Somebody else is writing to {self._folder}.") from None
+            yield
+
+    def pieces(self, partition: int) -> list[Piece]:
+        """The files of a partition in order. None is missing between the first and the last."""
+        folder = self._folder / f"{partition:05}"
+        found = [
+            Piece(int(name[1]), int(name[2]), path)
+            for path in (sorted(folder.iterdir()) if folder.is_dir() else ())
+            if (name := _NAME(path.name))
+        ]
+        for before, piece in pairwise(found):
+            if before.after != piece.first:
+                raise OstatokError(
+                    f"The copy lacks offsets {before.after} to {piece.first} of partition "
+                    f"{partition}: a file is missing in {folder}."
+                )
+        return found
+
+    def add(self, partition: int, first: int, after: int, records: Iterable[Record]) -> None:
+        """Write a file of the records in [first, after), of which a topic may skip some."""
+        folder = self._folder / f"{partition:05}"
+        folder.mkdir(exist_ok=True)
+        with (
+            _whole(folder / f"{first:020}-{after:020}.jsonl.gz") as path,
+            gzip.open(path, "wb", COMPRESSION_LEVEL) as file,
+        ):
+            file.writelines(_encode(_line(one)) + b"\n" for one in records)
+
+    def read(self, partition: int, piece: Piece) -> Iterator[Record]:
+        """Give the records of a file in order."""
+        try:
+            with gzip.open(piece.path, "rb") as file:
+                for text in file:
+                    line = _decode(text)
+                    if not piece.first <= line.offset < piece.after:
+                        raise OstatokError(f"{piece.path} holds the offset {line.offset}.")
+                    yield _record(partition, line)
+        except (OSError, EOFError, msgspec.DecodeError, ValueError) as error:
+            raise OstatokError(f"{piece.path} can't be read: {error}.") from error
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Give a path to write to; what was written appears under its name once it is on the disk."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        yield unfinished
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        unfinished.rename(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _line(record: Record) -> _Line:
+    headers = record.headers
+    return _Line(
+        record.offset,
+        record.timestamp_ms,
+        _text(record.key),
+        _text(record.value),
+        None if headers is None else [(name, _text(value)) for name, value in headers],
+    )
+
+
+def _record(partition: int, line: _Line) -> Record:
+    headers = line.headers
+    return Record(
+        partition,
+        line.offset,
+        line.timestamp_ms,
+        _bytes(line.key),
+        _bytes(line.value),
+        None if headers is None else [(name, _bytes(value)) for name, value in headers],
+    )
+
+
+def _text(raw: bytes | None) -> _Text:
+    if raw is None:
+        return None
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return _Base64(base64.b64encode(raw).decode())
+
+
+def _bytes(text: _Text) -> bytes | None:
+    if isinstance(text, _Base64):
+        return base64.b64decode(text.base64)
+    return None if text is None else text.encode()
