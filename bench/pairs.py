@@ -41,11 +41,17 @@ class Answer:
 
 
 async def ask(question: Question, size: Size, pairs: int, say: Say) -> list[Answer]:
-    """Run the sides in turn, ours first in every other pair, on services of their own."""
+    """Run the sides in turn on services of their own."""
+    async with Lab() as lab:
+        return await ask_in(lab, question, size, pairs, say)
+
+
+async def ask_in(lab: Lab, question: Question, size: Size, pairs: int, say: Say) -> list[Answer]:
+    """Run the sides in turn, ours first in every other pair."""
     ours: list[Figures] = []
     theirs: list[Figures] = []
     pairs = min(pairs, question.pairs_max or pairs)
-    async with Lab() as lab, question.sides(lab, size) as sides:
+    async with question.sides(lab, size) as sides:
         for pair in range(pairs):
             turns = [(question.ours, sides.ours, ours), (question.against, sides.theirs, theirs)]
             for name, run, found in turns if pair % 2 == 0 else reversed(turns):

@@ -79,3 +79,5 @@ class Question:
     """The folder under bench/peers whose requirements it needs; empty for none."""
     pairs_max: int | None = None
     """How often the sides take turns at the most, whatever is asked for; None: no limit."""
+    alone: bool = False
+    """It ends the lab's services: nothing else can be asked in that lab."""

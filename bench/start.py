@@ -80,6 +80,7 @@ QUESTIONS = (
         against="the bare broker on the same folder",
         figures={"start": Figure("start", "s", at_most=2)},
         sides=against_broker,
+        alone=True,
     ),
 )
 

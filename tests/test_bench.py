@@ -3,24 +3,37 @@
 Those that need a peer's packages stay out: they are installed by ``make bench`` alone.
 """
 
-import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from bench.__main__ import questions
-from bench.pairs import ask
+from bench.lab import Lab
+from bench.pairs import ask, ask_in
 from bench.question import Size
 from bench.report import BEGIN, DOCUMENT, END, README, between, number
 
 OURS = [name for name, question in questions().items() if not question.needs]
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lab() -> AsyncIterator[Lab]:
+    """Services that the benches share here, where no figure means anything."""
+    async with Lab() as running:
+        yield running
+
+
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("name", OURS)
-def test_a_bench_runs(name: str) -> None:
-    """It starts its services, both sides give figures, and every answer is checked by the bench."""
+async def test_a_bench_runs(lab: Lab, name: str) -> None:
+    """Both sides give figures, and every answer is checked by the bench."""
     question = questions()[name]
-    answers = asyncio.run(ask(question, Size.TINY, 1, print))
+    if question.alone:
+        answers = await ask(question, Size.TINY, 1, print)
+    else:
+        answers = await ask_in(lab, question, Size.TINY, 1, print)
     assert [answer.name for answer in answers] == list(question.figures)
     assert all(answer.ratio > 0 for answer in answers)
 

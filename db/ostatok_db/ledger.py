@@ -61,7 +61,7 @@ def check_topic(
     if described is None:
         raise JournalMismatch(
             f"There is no topic {topic}, and the ledger was built from one.",
-            hint="Restore it, with its id; docs/reliability.md says what else can be done.",
+            hint="Restore it, with its id; if it is lost, docs/recovery.md says how to go on.",
         )
     topic_id, partitions = described
     for _, stored_id in stored.values():
@@ -80,8 +80,8 @@ def _made_anew(topic: str, topic_id: str, stored_id: str) -> JournalMismatch:
     return JournalMismatch(
         f"Topic {topic} was made anew (id {topic_id}, the ledger's is {stored_id}): "
         "the ledger's offsets mean nothing in it.",
-        hint="Restore the old topic. A new ledger from this one would lack all that only the old "
-        "one held; see docs/reliability.md.",
+        hint="Restore the old topic; if it is lost, docs/recovery.md says how to go on with this "
+        "one and lose no payment that the ledger has.",
     )
 
 

@@ -4,6 +4,10 @@
 -- One rebuild of a ledger at a time: they would share the second one.
 SELECT pg_try_advisory_lock(hashtextextended('ostatok rebuild ' || %(schema)s, 0));
 
+-- name: unlock_rebuild
+-- It has ended.
+SELECT pg_advisory_unlock(hashtextextended('ostatok rebuild ' || %(schema)s, 0));
+
 -- name: other_journals
 -- Topics besides its own that a ledger is made of.
 SELECT DISTINCT topic FROM applied_offset WHERE topic <> %(topic)s ORDER BY topic;

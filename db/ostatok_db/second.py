@@ -1,7 +1,7 @@
 """A second ledger of the same topic, in a schema beside the live one."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, LiteralString
 
 import msgspec
@@ -73,7 +73,12 @@ class Pair(Session):
         ((taken,),) = self._rows(queries["lock_rebuild"], schema=self.live)
         if not taken:
             raise LedgerError("Another rebuild of this ledger is under way.")
-        yield  # The lock goes with the connection.
+        try:
+            yield
+        finally:
+            # It goes with the connection too, but only once the server has noticed.
+            with suppress(LedgerError):
+                self._rows(queries["unlock_rebuild"], schema=self.live)
 
     def check(self) -> None:
         """Raise LedgerError when a rebuild would not be of this ledger as a whole."""

@@ -1,6 +1,7 @@
 """Each recipe of docs/recovery.md, on a running `ostatok up`.
 
-One system goes through all of them, as each must leave it whole.
+One system goes through all of them, as each must leave it whole. `make test` runs those whose
+parts no other test runs; the rest is long.
 """
 
 import json
@@ -118,6 +119,7 @@ def operator(request: pytest.FixtureRequest) -> Iterator[Operator]:
         yield someone
 
 
+@pytest.mark.long
 def test_a_bug_applied_wrong_rows(operator: Operator) -> None:
     """Audit names them, a rebuild puts right ones in their place."""
     right = operator.money()
@@ -132,6 +134,7 @@ def test_a_bug_applied_wrong_rows(operator: Operator) -> None:
     operator.sees_all_well()
 
 
+@pytest.mark.long
 def test_postgres_is_of_yesterday(operator: Operator) -> None:
     """It catches up with what the topic has by itself."""
     dump = operator.kept / "ledger.dump"
@@ -160,6 +163,7 @@ def test_the_topic_is_lost_and_there_is_a_copy(operator: Operator) -> None:
     operator.sees_all_well()
 
 
+@pytest.mark.long
 def test_the_topic_is_lost_and_there_is_no_copy(operator: Operator) -> None:
     """The ledger's payments make a new one."""
     money, many = operator.money(), operator.payments()
@@ -170,6 +174,7 @@ def test_the_topic_is_lost_and_there_is_no_copy(operator: Operator) -> None:
     operator.sees_all_well()
 
 
+@pytest.mark.long
 def test_retention_has_cut_the_topic(operator: Operator) -> None:
     """What is applied stays counted; a whole journal is made of the ledger's payments."""
     settings, money = operator.settings, operator.money()
@@ -206,6 +211,7 @@ def test_a_bank_sent_a_bad_batch(operator: Operator) -> None:
     operator.sees_all_well()
 
 
+@pytest.mark.long
 def test_postgres_is_lost(operator: Operator) -> None:
     """With its disk: the next start makes an empty one, and all comes from the topic."""
     with data_folder() as folder:
