@@ -4,7 +4,11 @@ OstatokError
 ├── SettingsError            the environment is wrong; names the variable and what it should be
 ├── InvalidFields            what a client sent is wrong; names each field and why
 │   ├── InvalidPayment       the body is no payment
-│   └── InvalidParameters    the parameters of the address
+│   ├── InvalidParameters    what else a request says: the address, a header, a field
+│   └── NotRedrivable        a dead letter, or what is to stand in its place, is no payment
+├── DeadLetterError
+│   ├── DeadLetterUnknown    there is none at that place
+│   └── DeadLetterDecided    somebody decided about it; says who decided what
 ├── JournalError
 │   ├── JournalUnavailable   Kafka did not answer or acknowledge in time; try again
 │   │   └── JournalFull      more in hand than the limit: refused at once, nothing was sent
@@ -49,7 +53,23 @@ class InvalidPayment(InvalidFields):
 
 
 class InvalidParameters(InvalidFields):
-    """A parameter of the address is wrong."""
+    """A parameter of the request is wrong."""
+
+
+class NotRedrivable(InvalidFields):
+    """The dead letter can't be a payment."""
+
+
+class DeadLetterError(OstatokError):
+    """What is asked about a dead letter is not possible."""
+
+
+class DeadLetterUnknown(DeadLetterError):
+    """There is no such dead letter."""
+
+
+class DeadLetterDecided(DeadLetterError):
+    """Somebody has decided about the dead letter."""
 
 
 class JournalError(OstatokError):

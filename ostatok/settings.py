@@ -122,6 +122,11 @@ class Settings(BaseSettings):
     http_workers_folder: Path | None = Field(
         None, description="folder they share; set by `ostatok http` itself"
     )
+    http_operators: bool = Field(
+        False,
+        description="true: http answers at `/api/dead-letters/` too, where anyone who reaches the "
+        "port can redrive and discard; nobody is asked who they are",
+    )
     publish_timeout_seconds: Annotated[float, Field(ge=0.1, le=300)] = Field(
         5, description="how long Kafka may take to acknowledge before a webhook gets 503"
     )

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from support.foreign import HOME, INN, produce, strange_records
 from support.payments import MOMENT, body, document
 from support.services import Services
-from support.system import System, wait_until
+from support.system import System, request, wait_until
 
 from ostatok.journal import headers_of
 
@@ -21,7 +22,8 @@ SECONDS_MAX = 60
 @pytest.fixture
 def system(services: Services, tmp_path: Path) -> Iterator[System]:
     """A system whose topic has some records that can be no payment."""
-    with System(services.new_settings(), tmp_path) as running:
+    settings = services.new_settings(http_operators=True, read_wait_seconds=20)
+    with System(settings, tmp_path) as running:
         running.start_http()
         running.start_stream()
         yield running
@@ -52,6 +54,25 @@ def said(system: System, *arguments: str) -> str:
     done = command(system, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def decide(system: System, path: str, value: bytes = b"", status: int = 200) -> dict[str, Any]:
+    """Decide over HTTP, and see what status it gets."""
+    headers = {"Content-Type": "application/json", "Ostatok-By": "night shift"}
+    address = f"/api/dead-letters/{path}"
+    answer = request(system.settings.http_port, "POST", address, value, headers, seconds=30)
+    assert answer.status == status, answer.body
+    found: dict[str, Any] = json.loads(answer.body)
+    return found
+
+
+def listed(system: System, **parameters: str) -> list[dict[str, Any]]:
+    """List over HTTP."""
+    address = f"/api/dead-letters/?{urlencode(parameters)}"
+    answer = request(system.settings.http_port, "GET", address)
+    assert answer.status == 200, answer.body
+    found: list[dict[str, Any]] = json.loads(answer.body)["dead_letters"]
+    return found
 
 
 def wrong_key(paid: dict[str, Any]) -> dict[str, Any]:
@@ -135,6 +156,33 @@ def test_one_is_discarded_with_a_reason(system: System) -> None:
     assert "0 dead letters." in said(system, "list")
     assert "[discarded by night shift: a test of the bank's]" in said(system, "list", "--all")
     assert system.sql("SELECT value FROM dead_letter") == [(b"{",)]
+    assert "Everything agrees." in system.run("audit")
+
+
+def test_http_does_what_the_command_does(system: System) -> None:
+    """What is redriven is in the balance at once; the commands see it, and so does the audit."""
+    paid = document(payer_inn=INN, amount=5)
+    write(system, wrong_key(paid), {"key": INN, "value": b"{"}, {"key": INN, "value": b"["})
+    same, broken, useless = (one["position"] for one in listed(system))
+    assert listed(system, reason="key")[0]["operation_id"] == paid["operation_id"]
+    decide(system, f"{same}/redrive/?dry_run=true")
+    assert system.sql("SELECT count(*) FROM ostatok_service.dead_letter_decision") == [(0,)]
+    new = decide(system, f"{same}/redrive/")["new_position"]
+    assert json.loads(system.balance(INN).body)["balance"] == 5
+    assert system.sql("SELECT partition || ':' || \"offset\", source FROM payment") == [
+        (new, "bank")
+    ]
+    assert "redriven by night shift" in decide(system, f"{same}/redrive/", status=409)["error"]
+    decide(system, f"{same}/redrive/?again=true")
+    decide(system, f"{broken}/redrive/", status=422)
+    decide(system, f"{broken}/redrive/", body(payer_inn=INN, amount=7))
+    decide(system, f"{useless}/discard/", b'{"because": "a test of the bank\'s"}')
+    assert json.loads(system.balance(INN).body)["balance"] == 12
+    assert system.sql("SELECT outcome FROM duplicate") == [("duplicate",)]
+    assert listed(system) == []
+    assert "0 dead letters." in said(system, "list")
+    shown = json.loads(said(system, "show", same))
+    assert [one["decided_by"] for one in shown["decisions"]] == ["night shift"] * 2
     assert "Everything agrees." in system.run("audit")
 
 

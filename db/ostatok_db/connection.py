@@ -24,6 +24,11 @@ TRANSIENT_STATES = frozenset({"25006", "25P03", "25P04", "55P03"})
 NOT_MIGRATED = frozenset({"3F000", "42P01"})
 """No such schema, no such table: the process came before ``ostatok migrate``."""
 
+USE_SCHEMA = "SELECT set_config('search_path', %(schema)s, true)"
+"""What a transaction says first behind PgBouncer in transaction mode. That gives each transaction
+another session: nothing that lasts longer can be asked of it, neither options nor prepared
+statements."""
+
 
 def conninfo(
     settings: Settings,

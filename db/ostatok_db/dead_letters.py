@@ -1,17 +1,23 @@
 """Dead letters as operators see them, and what they decide."""
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from typing import Any, LiteralString, Self
 
 import msgspec
 import psycopg
 from psycopg.rows import TupleRow
 
+from ostatok.errors import DeadLetterDecided, DeadLetterUnknown
 from ostatok.settings import Settings
-from ostatok_db.connection import conninfo, mapped_errors
+from ostatok_db.connection import USE_SCHEMA, conninfo, mapped_errors
 from ostatok_db.queries import queries
+
+LOCK_SECONDS_MAX = 5
+"""How long one who decides waits for another who decides about the same dead letter."""
 
 
 class Decision(StrEnum):
@@ -21,6 +27,17 @@ class Decision(StrEnum):
     """A record that can be a payment was published in its place."""
     DISCARDED = "discarded"
     """Nothing is to be made of it, for the reason given."""
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """One decision about a dead letter; None where it has no such thing."""
+
+    decision: Decision
+    reason: str | None
+    new_partition: int | None
+    new_offset: int | None
+    decided_by: str
+    decided_at: datetime
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -38,8 +55,39 @@ class Letter(msgspec.Struct, frozen=True):
     decided_by: str | None
     decided_at: datetime | None
 
+    @property
+    def position(self) -> str:
+        """Its place, as receipts name places."""
+        return f"{self.partition}:{self.offset}"
+
+    @property
+    def last(self) -> Decided | None:
+        """The last decision about it."""
+        if self.decision is None or self.decided_by is None or self.decided_at is None:
+            return None
+        return Decided(
+            self.decision,
+            self.decision_reason,
+            self.new_partition,
+            self.new_offset,
+            self.decided_by,
+            self.decided_at,
+        )
+
+    def require_undecided(self) -> None:
+        """Raise :class:`DeadLetterDecided` when somebody has decided about it."""
+        if self.last is not None:
+            raise _refusal(self, self.last)
+
 
 _FIELDS = Letter.__struct_fields__
+
+
+def _refusal(letter: Letter, made: Decided) -> DeadLetterDecided:
+    return DeadLetterDecided(
+        f"The dead letter {letter.position} was {made.decision} by {made.decided_by}.",
+        hint="Give --again, over HTTP ?again=true, to decide about it anew.",
+    )
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -50,6 +98,25 @@ class Content(msgspec.Struct, frozen=True):
     header_names: Sequence[bytes]
     header_values: Sequence[bytes | None]
     timestamp_ms: int
+
+    def shown(self) -> dict[str, Any]:
+        """The record for a reader of JSON: what is no text is in base64, and says so."""
+        headers = zip(self.header_names, self.header_values, strict=True)
+        return {
+            "key": _shown(self.key),
+            "value": _shown(self.value),
+            "headers": [[_shown(name), _shown(value)] for name, value in headers],
+            "timestamp_ms": self.timestamp_ms,
+        }
+
+
+def _shown(raw: bytes | None) -> Any:
+    if raw is None:
+        return None
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(raw).decode()}
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -67,23 +134,44 @@ class Filter(msgspec.Struct, frozen=True):
 class DeadLetters:
     """A connection of an operator. All raise :class:`LedgerUnavailable`; all block."""
 
-    def __init__(self, connection: psycopg.Connection[TupleRow], topic: str) -> None:
+    def __init__(
+        self, connection: psycopg.Connection[TupleRow], topic: str, schema: str | None = None
+    ) -> None:
+        """Take a connection; ``schema`` is for one that does not know it by itself."""
         self._connection = connection
         self._topic = topic
+        self._schema = schema
 
     @classmethod
-    def connect(cls, settings: Settings) -> Self:
-        """Open a connection of its own."""
+    def connect(
+        cls,
+        settings: Settings,
+        *,
+        writes: bool = True,
+        statement_seconds_max: float | None = None,
+        pgbouncer: bool = False,
+    ) -> Self:
+        """Open a connection of its own: directly, or through PgBouncer in transaction mode."""
         with mapped_errors():
-            target = conninfo(settings, name="dead letters", writes=True)
+            if pgbouncer:
+                connection = psycopg.connect(
+                    settings.database_conninfo, autocommit=True, prepare_threshold=None
+                )
+                return cls(connection, settings.topic, settings.database_schema)
+            target = conninfo(
+                settings,
+                name="dead letters",
+                statement_seconds_max=statement_seconds_max,
+                writes=writes,
+            )
             return cls(psycopg.connect(target, autocommit=True), settings.topic)
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
 
-    def find(self, which: Filter, limit: int) -> list[Letter]:
-        """Dead letters, the earliest first, at most so many."""
+    def find(self, which: Filter, limit: int, after: Letter | None = None) -> list[Letter]:
+        """Dead letters, the earliest first, at most so many: all, or those behind another."""
         partition, offset = which.position or (None, None)
         values = {
             "topic": self._topic,
@@ -94,18 +182,47 @@ class DeadLetters:
             "since": which.since,
             "until": which.until,
             "decided": which.decided,
+            "after_received_at": after and after.received_at,
+            "after_partition": after and after.partition,
+            "after_offset": after and after.offset,
             "limit": limit,
         }
-        with mapped_errors():
-            rows = self._connection.execute(queries["list_dead_letters"], values).fetchall()
+        rows = self._rows(queries["list_dead_letters"], values)
         return [msgspec.convert(dict(zip(_FIELDS, row, strict=True)), Letter) for row in rows]
+
+    def at(self, partition: int, offset: int) -> Letter:
+        """The dead letter at a place. Raises :class:`DeadLetterUnknown`."""
+        found = self.find(Filter(position=(partition, offset)), 1)
+        if not found:
+            raise DeadLetterUnknown(f"There is no dead letter at {partition}:{offset}.")
+        return found[0]
 
     def content(self, letter: Letter) -> Content:
         """The record of a dead letter."""
-        where = {"topic": self._topic, "partition": letter.partition, "offset": letter.offset}
-        with mapped_errors():
-            (row,) = self._connection.execute(queries["read_dead_letter"], where).fetchall()
+        (row,) = self._rows(queries["read_dead_letter"], self._where(letter))
         return Content(*row)
+
+    def decisions(self, letter: Letter) -> list[Decided]:
+        """Everything that was decided about a dead letter, the earliest first."""
+        rows = self._rows(queries["read_decisions"], self._where(letter))
+        return [Decided(Decision(decision), *row) for decision, *row in rows]
+
+    @contextmanager
+    def deciding(self, letter: Letter, *, again: bool) -> Iterator[None]:
+        """Let nobody else decide about a dead letter meanwhile.
+
+        What fails in here decides nothing. Raises :class:`DeadLetterDecided` when somebody has
+        decided since it was read, too, and it is not to be decided ``again``.
+        """
+        with self._transaction():
+            wait = {"milliseconds": f"{LOCK_SECONDS_MAX * 1000}"}
+            self._connection.execute(queries["wait_briefly"], wait)
+            self._connection.execute(queries["lock_dead_letter"], self._where(letter))
+            # Not the dead letter itself: its table would be locked until Kafka has answered.
+            made = [] if again else self.decisions(letter)
+            if made:
+                raise _refusal(letter, made[-1])
+            yield
 
     def decide(
         self,
@@ -119,14 +236,31 @@ class DeadLetters:
         """Keep a decision; of a redriven one, where the new record lies."""
         new_partition, new_offset = new
         values = {
-            "topic": self._topic,
-            "partition": letter.partition,
-            "offset": letter.offset,
+            **self._where(letter),
             "decision": decision,
             "reason": reason,
             "new_partition": new_partition,
             "new_offset": new_offset,
             "decided_by": by,
         }
-        with mapped_errors():
+        with self._transaction():
             self._connection.execute(queries["record_decision"], values)
+
+    def discard(self, letter: Letter, *, by: str, because: str, again: bool = False) -> None:
+        """Decide that nothing is to be made of a dead letter. Raises DeadLetterDecided."""
+        with self.deciding(letter, again=again):
+            self.decide(letter, Decision.DISCARDED, by=by, reason=because)
+
+    def _where(self, letter: Letter) -> dict[str, object]:
+        return {"topic": self._topic, "partition": letter.partition, "offset": letter.offset}
+
+    def _rows(self, query: LiteralString, values: dict[str, Any]) -> list[TupleRow]:
+        with self._transaction():
+            return self._connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with mapped_errors(), self._connection.transaction():
+            if self._schema is not None:
+                self._connection.execute(USE_SCHEMA, {"schema": self._schema})
+            yield

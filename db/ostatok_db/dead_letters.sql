@@ -20,12 +20,31 @@ WHERE dead.topic = %(topic)s
   AND (%(since)s::timestamptz IS NULL OR dead.received_at >= %(since)s)
   AND (%(until)s::timestamptz IS NULL OR dead.received_at < %(until)s)
   AND (%(decided)s::boolean IS NULL OR (last.decision IS NOT NULL) = %(decided)s)
+  AND (%(after_received_at)s::timestamptz IS NULL
+       OR (dead.received_at, dead.partition, dead."offset")
+          > (%(after_received_at)s, %(after_partition)s::integer, %(after_offset)s::bigint))
 ORDER BY dead.received_at, dead.partition, dead."offset" LIMIT %(limit)s;
 
 -- name: read_dead_letter
 -- The record of a dead letter, as it came.
 SELECT key, value, header_names, header_values, timestamp_ms FROM dead_letter
 WHERE topic = %(topic)s AND partition = %(partition)s AND "offset" = %(offset)s;
+
+-- name: read_decisions
+-- Everything that was decided about a dead letter, the earliest first.
+SELECT decision, reason, new_partition, new_offset, decided_by, decided_at
+FROM ostatok_service.dead_letter_decision
+WHERE topic = %(topic)s AND partition = %(partition)s AND "offset" = %(offset)s ORDER BY id;
+
+-- name: wait_briefly
+-- Lets the rest of this transaction wait for a lock only so long.
+SELECT set_config('lock_timeout', %(milliseconds)s, true);
+
+-- name: lock_dead_letter
+-- Lets one session at a time decide about a dead letter, until its transaction ends. Locks no table
+-- and no row: between this and the end lies a wait for Kafka.
+SELECT pg_advisory_xact_lock(hashtextextended(
+    %(topic)s::text || ' ' || %(partition)s::integer || ':' || %(offset)s::bigint, 0));
 
 -- name: record_decision
 -- Keeps what was decided about a dead letter; an earlier decision stays too.

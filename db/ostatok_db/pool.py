@@ -10,14 +10,12 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from ostatok.errors import LedgerUnavailable
 from ostatok.settings import Settings
-from ostatok_db.connection import conninfo, mapped_errors
+from ostatok_db.connection import USE_SCHEMA, conninfo, mapped_errors
 
 WAITING_MAX = 1_000
 """Reads that may wait for a connection; the next one is told at once that there is none."""
 
 RECONNECT_SECONDS_MAX = 3.0
-
-_USE_SCHEMA = "SELECT set_config('search_path', %(schema)s, true)"
 
 
 class Pool:
@@ -25,8 +23,6 @@ class Pool:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # PgBouncer in transaction mode gives each transaction another session: nothing that lasts
-        # longer can be asked of it, neither options nor prepared statements.
         by_session = not settings.database_pgbouncer
         self._pool = AsyncConnectionPool(
             conninfo(
@@ -73,7 +69,7 @@ class Pool:
                         return
                     async with connection.transaction():
                         schema = self._settings.database_schema
-                        await connection.execute(_USE_SCHEMA, {"schema": schema})
+                        await connection.execute(USE_SCHEMA, {"schema": schema})
                         yield connection
         except (PoolTimeout, TooManyRequests) as error:
             raise LedgerUnavailable(f"Postgres: {error}") from error

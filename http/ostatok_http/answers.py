@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_exceptions import HTTPException
 
-from ostatok.errors import InvalidFields, InvalidParameters
+from ostatok.errors import DeadLetterDecided, InvalidFields, InvalidParameters, NotRedrivable
 from ostatok.settings import Settings
 from ostatok_http.events import Events
 from ostatok_http.metrics import Metrics
@@ -130,7 +130,7 @@ def _response(refusal: Refusal, error: Exception, request: web.BaseRequest) -> w
         headers[hdrs.RETRY_AFTER] = str(RETRY_AFTER_SECONDS)
     if not wants_problem(request.headers.getall(hdrs.ACCEPT, [])):
         body = refusal.body
-        if isinstance(error, InvalidParameters):
+        if isinstance(error, InvalidParameters | NotRedrivable | DeadLetterDecided):
             # No contract of an older service here: the short body can be of use.
             body = msgspec.json.encode({"error": f"{refusal.error}: {error}"})
         return web.Response(status=refusal.status, body=body, content_type=JSON, headers=headers)
@@ -148,7 +148,7 @@ def _problem(refusal: Refusal, error: Exception) -> dict[str, Any]:
         "type": f"urn:ostatok:problem:{refusal.name.replace('_', '-')}",
         "title": refusal.error,
         "status": refusal.status,
-        "detail": refusal.detail,
+        "detail": str(error) if isinstance(error, DeadLetterDecided) else refusal.detail,
     }
     if isinstance(error, InvalidFields):
         problem["errors"] = [

@@ -23,6 +23,7 @@ from ostatok_db.pool import Pool
 from ostatok_db.reading import Reader
 from ostatok_http.answers import Answering
 from ostatok_http.balance import BalanceEndpoint, Balances
+from ostatok_http.dead_letters import DeadLetterEndpoints
 from ostatok_http.fast_path import BALANCE, FAST_PATH, WEBHOOK, FastPath, Runner
 from ostatok_http.health import Health
 from ostatok_http.history import HistoryEndpoints
@@ -95,6 +96,9 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
             ("operation", OPERATION, operation.get),
         ):
             app.router.add_get(path + end, handler, name=f"{name}{bare}")
+    if settings.http_operators:
+        letters = DeadLetterEndpoints(settings, journal, journal_check, watermark)
+        letters.add_to(app.router)
     app.router.add_get("/healthz", health.alive)
     app.router.add_get("/readyz", health.ready)
     app.router.add_get("/metrics", metrics.page)

@@ -25,6 +25,9 @@ LOOK_SECONDS = 5.0
 START_SECONDS_MAX = 2.0
 """How long the start waits for the first finding, so that no webhook comes before it."""
 
+NOW_SECONDS_MAX = 5.0
+"""How long one who can't go on without a finding waits for it."""
+
 log = structlog.get_logger()
 
 
@@ -69,6 +72,21 @@ class JournalCheck:
         """Raise :class:`JournalMismatch` when the topic is not the ledger's."""
         if self._mismatch is not None:
             raise JournalMismatch(self._mismatch)
+
+    async def look_now(self) -> None:
+        """Look at once, for what is worth the wait.
+
+        Raises :class:`JournalMismatch`, and JournalUnavailable or LedgerUnavailable when nobody can
+        say.
+        """
+        try:
+            async with asyncio.timeout(NOW_SECONDS_MAX):
+                await self._look()
+        except JournalMismatch as error:
+            self._found(error)
+            raise
+        except TimeoutError:
+            raise JournalUnavailable("Kafka did not answer in time.") from None
 
     async def _look_around(self) -> None:
         while True:

@@ -9,7 +9,7 @@ from multidict import MultiMapping
 
 from ostatok.errors import InvalidParameters
 from ostatok.journal import read_position
-from ostatok.payment import read_moment
+from ostatok.payment import CONTROL_CHARACTER, is_operation_id, read_moment
 from ostatok_http.ports import Position
 
 T = TypeVar("T")
@@ -68,6 +68,33 @@ def moment(text: str) -> datetime:
 def position(text: str) -> Position:
     """Read a place in the journal, as receipts name it."""
     return Position(*read_position(text))
+
+
+def operation_id(text: str) -> str:
+    """Read an operation id."""
+    if not is_operation_id(text):
+        raise ValueError("must be a UUID written as 8-4-4-4-12 hexadecimal digits")
+    return text.lower()
+
+
+def flag(text: str) -> bool:
+    """Read true or false."""
+    return one_of("true", "false")(text) == "true"
+
+
+def words(most: int) -> Callable[[str], str]:
+    """Read what a person wrote: at most so many characters."""
+
+    def parse(text: str) -> str:
+        if not text.strip() or len(text) > most or CONTROL_CHARACTER.search(text):
+            raise ValueError(f"must be 1 to {most} characters, none of them a control character")
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # What was no UTF-8 in a header is half of a surrogate pair.
+            raise ValueError("must be UTF-8") from None
+        return text
+
+    return parse
 
 
 def number(least: int, most: int) -> Callable[[str], int]:

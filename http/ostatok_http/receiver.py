@@ -1,17 +1,17 @@
 """Taking a webhook in: parse, publish, answer. A 200 means that the journal has it."""
 
-import asyncio
 import re
 from datetime import UTC, datetime
 from time import perf_counter
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from ostatok.errors import InvalidPayment
 from ostatok.journal import headers_of, key_of
-from ostatok.payment import BODY_BYTES_MAX, Payment, has_valid_check_digits, masked, parse
+from ostatok.payment import Payment, has_valid_check_digits, masked, parse
 from ostatok.settings import Settings
-from ostatok_http.answers import ANSWER, JSON, OPERATION_ID, POSITION_HEADER, REQUEST_ID
+from ostatok_http.answers import ANSWER, OPERATION_ID, POSITION_HEADER, REQUEST_ID
+from ostatok_http.bodies import read_body
 from ostatok_http.events import Events
 from ostatok_http.journal_check import JournalCheck
 from ostatok_http.metrics import Metrics
@@ -20,9 +20,6 @@ from ostatok_http.ports import Journal, Position
 from ostatok_http.prefer import PREFER
 from ostatok_http.verdicts import Verdicts
 from ostatok_http.watermark import Watermark
-
-BODY_SECONDS_MAX = 10.0
-"""How long a body may take to come in whole."""
 
 SOURCE = "bank"
 
@@ -54,7 +51,7 @@ class Receiver:
 
         Who prefers to wait gets the outcome too, if it comes in time, and 409 for a conflict.
         """
-        body = await _read(request)
+        body = await read_body(request)
         payment = self._parse(body)
         request[OPERATION_ID] = payment.operation_id
         position = await self._publish(payment, body, request)
@@ -96,39 +93,6 @@ class Receiver:
             request_id=request[REQUEST_ID],
         )
         return position
-
-
-async def _read(request: web.BaseRequest) -> bytes:
-    """The body as it came. A body that is too long or of another kind is not even read."""
-    _refuse_other_kinds(request)
-    if (request.content_length or 0) > BODY_BYTES_MAX:
-        raise web.HTTPRequestEntityTooLarge(BODY_BYTES_MAX)
-    if request.content.is_eof():  # It is all here, as nearly always: no timer needed.
-        return await request.read()
-    try:
-        async with asyncio.timeout(BODY_SECONDS_MAX):
-            return await request.read()
-    except TimeoutError:
-        raise web.HTTPRequestTimeout from None
-    except OSError as error:
-        raise web.RequestPayloadError("The sender hung up in the middle.") from error
-
-
-_is_charset_other_than_utf8 = re.compile(
-    r";\s*charset\s*=\s*(?!\"?utf-?8\"?\s*(?:;|$))", re.IGNORECASE
-).search
-
-
-def _refuse_other_kinds(request: web.BaseRequest) -> None:
-    content_type = request.headers.get(hdrs.CONTENT_TYPE)
-    if content_type and content_type != JSON:
-        media_type = content_type.partition(";")[0].strip().lower()
-        if media_type != JSON or _is_charset_other_than_utf8(content_type):
-            raise web.HTTPUnsupportedMediaType
-    encoding = request.headers.get(hdrs.CONTENT_ENCODING)
-    if encoding and encoding.strip().lower() != "identity":
-        # RFC 9110, section 15.5.16: says what would have been taken.
-        raise web.HTTPUnsupportedMediaType(headers={hdrs.ACCEPT_ENCODING: "identity"})
 
 
 _is_traceparent = re.compile(

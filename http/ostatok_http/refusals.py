@@ -10,6 +10,8 @@ from aiohttp import web
 from aiohttp.web_exceptions import HTTPException
 
 from ostatok.errors import (
+    DeadLetterDecided,
+    DeadLetterUnknown,
     InvalidParameters,
     InvalidPayment,
     JournalFull,
@@ -17,6 +19,7 @@ from ostatok.errors import (
     JournalUnavailable,
     LedgerBehind,
     LedgerUnavailable,
+    NotRedrivable,
 )
 
 
@@ -38,13 +41,16 @@ class Refusal(msgspec.Struct, frozen=True):
 
 INVALID = Refusal("invalid", 400, "Invalid data", "The body is not a payment.")
 INVALID_PARAMETERS = Refusal(
-    "invalid_parameters", 400, "Invalid parameters", "A parameter of the address is wrong."
+    "invalid_parameters", 400, "Invalid parameters", "A parameter of the request is wrong."
 )
 ORGANIZATION_NOT_FOUND = Refusal(
     "not_found", 404, "Organization not found", "No payment of this INN is known."
 )
 OPERATION_NOT_FOUND = Refusal(
     "not_found", 404, "Operation not found", "No record of this operation is in the journal."
+)
+DEAD_LETTER_NOT_FOUND = Refusal(
+    "not_found", 404, "Dead letter not found", "The ledger has no dead letter of this place."
 )
 NOT_FOUND = Refusal("not_found", 404, "Not found", "There is nothing at this address.")
 METHOD = Refusal("method", 405, "Method not allowed", "The header Allow names the methods.")
@@ -55,6 +61,12 @@ CONFLICT = Refusal(
     "Operation conflict",
     "The operation was recorded before with other content. The journal keeps this webhook, and no "
     "money was moved for it.",
+)
+DECIDED = Refusal(
+    "decided",
+    409,
+    "Already decided",
+    "Somebody has decided about this dead letter. With again=true it is decided anew.",
 )
 TOO_LARGE = Refusal("too_large", 413, "Payload too large", "The body is longer than 65536 bytes.")
 UNSUPPORTED = Refusal(
@@ -68,6 +80,9 @@ EXPECTATION = Refusal(
 )
 REFUSED = Refusal(
     "refused", 422, "Operation refused", "The ledger keeps it as a dead letter; no money was moved."
+)
+NOT_REDRIVABLE = Refusal(
+    "not_redrivable", 422, "Not a payment", "What would be published would be a dead letter again."
 )
 FAILED = Refusal("failed", 500, "Internal error", "The request id leads to the reason in the log.")
 FULL = Refusal("full", 503, "Service unavailable", "Too many requests are in hand. Repeat later.")
@@ -109,6 +124,9 @@ _NOT_FOUND_BY_ROUTE = {
     "log": ORGANIZATION_NOT_FOUND,
     "statement": ORGANIZATION_NOT_FOUND,
     "operation": OPERATION_NOT_FOUND,
+    "dead_letter": DEAD_LETTER_NOT_FOUND,
+    "redrive": DEAD_LETTER_NOT_FOUND,
+    "discard": DEAD_LETTER_NOT_FOUND,
 }
 
 
@@ -127,24 +145,26 @@ class OperationRefused(web.HTTPUnprocessableEntity):
     """A webhook that its sender waited for turned out to be one that the database refuses."""
 
 
-def refusal_of(error: Exception, route: str) -> Refusal:  # noqa: PLR0911  # one for each refusal
+# The first that fits: JournalFull is a JournalUnavailable too.
+_BY_ERROR: tuple[tuple[type[Exception], Refusal], ...] = (
+    (InvalidPayment, INVALID),
+    (web.RequestPayloadError, INVALID),
+    (InvalidParameters, INVALID_PARAMETERS),
+    (NotRedrivable, NOT_REDRIVABLE),
+    (DeadLetterUnknown, DEAD_LETTER_NOT_FOUND),
+    (DeadLetterDecided, DECIDED),
+    (LedgerBehind, BEHIND),
+    (JournalFull, FULL),
+    (JournalMismatch, MISMATCH),
+    (JournalUnavailable, UNAVAILABLE),
+    (LedgerUnavailable, UNAVAILABLE),
+)
+
+
+def refusal_of(error: Exception, route: str) -> Refusal:
     """Say which refusal an error is; what nobody thought of is a 500."""
-    match error:
-        case InvalidPayment() | web.RequestPayloadError():
-            return INVALID
-        case InvalidParameters():
-            return INVALID_PARAMETERS
-        case LedgerBehind():
-            return BEHIND
-        case JournalFull():
-            return FULL
-        case JournalMismatch():
-            return MISMATCH
-        case JournalUnavailable() | LedgerUnavailable():
-            return UNAVAILABLE
-        case web.HTTPNotFound():
-            return _NOT_FOUND_BY_ROUTE.get(route, NOT_FOUND)
-        case HTTPException():
-            return _BY_STATUS.get(error.status, FAILED)
-        case _:
-            return FAILED
+    if isinstance(error, web.HTTPNotFound):
+        return _NOT_FOUND_BY_ROUTE.get(route, NOT_FOUND)
+    if isinstance(error, HTTPException):
+        return _BY_STATUS.get(error.status, FAILED)
+    return next((refusal for kind, refusal in _BY_ERROR if isinstance(error, kind)), FAILED)

@@ -1,10 +1,9 @@
 """The commands about dead letters: look at them, redrive them, or discard them."""
 
-import base64
 import getpass
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -13,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ostatok.commands.options import as_text, of_up, settings_of
-from ostatok.errors import OstatokError
+from ostatok.errors import NotRedrivable, OstatokError
 
 if TYPE_CHECKING:
+    from ostatok.payment import Payment
+    from ostatok.settings import Settings
     from ostatok_db.dead_letters import DeadLetters, Filter, Letter
+    from ostatok_db.redrive import Redrive
 
 LISTED_MAX = 1_000
 AT_ONCE_MAX = 10_000
@@ -57,7 +59,7 @@ def list_(*, everything: bool, as_json: bool, **which: Any) -> None:
         return
     for letter in found:
         operation = letter.operation_id or "-"
-        line = f"{_position(letter):>12}  {letter.received_at:%Y-%m-%d %H:%M:%S}Z  {operation:36}"
+        line = f"{letter.position:>12}  {letter.received_at:%Y-%m-%d %H:%M:%S}Z  {operation:36}"
         click.echo(f"{line}  {letter.reason}{_decided(letter)}")
     click.echo(f"{len(found)} dead letters" + (" and more." if len(found) == LISTED_MAX else "."))
 
@@ -66,18 +68,12 @@ def list_(*, everything: bool, as_json: bool, **which: Any) -> None:
 @click.argument("position", metavar="PARTITION:OFFSET")
 @of_up
 def show(*, position: str, data: Path | None) -> None:
-    """Show a dead letter whole, as JSON: what is no text is in base64."""
+    """Show a dead letter whole and all decisions about it, as JSON: what is no text in base64."""
     with _opened({"positions": (position,), "data": data}) as (letters, filters):
         (letter,) = _find(letters, filters(decided=None), 1)
-        content = letters.content(letter)
-    headers = zip(content.header_names, content.header_values, strict=True)
-    record = {
-        "key": _shown(content.key),
-        "value": _shown(content.value),
-        "headers": [[_shown(name), _shown(value)] for name, value in headers],
-        "timestamp_ms": content.timestamp_ms,
-    }
-    click.echo(as_text({"letter": letter, "record": record}))
+        record = letters.content(letter).shown()
+        decisions = letters.decisions(letter)
+    click.echo(as_text({"letter": letter, "record": record, "decisions": decisions}))
 
 
 @dead_letters.command()
@@ -99,7 +95,7 @@ def redrive(
     counted twice.
     """
     from ostatok.record_writer import RecordWriter  # noqa: PLC0415
-    from ostatok_stream.redrive import Redrive, check_journal  # noqa: PLC0415
+    from ostatok_db.redrive import Redrive  # noqa: PLC0415
 
     corrected = value.read_bytes() if value is not None else None
     with _opened(which) as (letters, filters):
@@ -107,16 +103,16 @@ def redrive(
         if corrected is not None and len(found) != 1:
             raise click.UsageError("--value corrects one dead letter: give its position.")
         settings = settings_of(which["data"])
-        check_journal(settings)
+        _check_journal(settings)
         work = Redrive(letters, RecordWriter(settings), by or _me())
         # All are looked at before any is published.
-        payments = [work.check(letter, corrected) for letter in found]
+        payments = [_checked(work, letter, corrected) for letter in found]
         for letter, payment in zip(found, payments, strict=True):
-            what = f"{_position(letter)}: operation {payment.operation_id}"
+            what = f"{letter.position}: operation {payment.operation_id}"
             if dry_run:
                 click.echo(f"{what} would be published.")
                 continue
-            partition, offset = work.publish(letter, corrected, payment)
+            partition, offset = work.publish(letter, corrected, payment, again=again)
             click.echo(f"{what} is published at {partition}:{offset}.")
 
 
@@ -128,15 +124,13 @@ def redrive(
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 def discard(*, because: str, again: bool, by: str | None, dry_run: bool, **which: Any) -> None:
     """Say that nothing is to be made of dead letters. They stay, with the reason."""
-    from ostatok_db.dead_letters import Decision  # noqa: PLC0415
-
     if not because.strip():
         raise click.BadParameter("must say something", param_hint="--because")
     with _opened(which) as (letters, filters):
         for letter in _chosen(letters, filters(decided=None if again else False), again=again):
             if not dry_run:
-                letters.decide(letter, Decision.DISCARDED, by=by or _me(), reason=because)
-            click.echo(f"{_position(letter)}{' would be' if dry_run else ''} discarded.")
+                letters.discard(letter, by=by or _me(), because=because, again=again)
+            click.echo(f"{letter.position}{' would be' if dry_run else ''} discarded.")
 
 
 def _me() -> str:
@@ -187,11 +181,7 @@ def _filters(which: Mapping[str, Any], *, decided: bool | None) -> list["Filter"
 def _find(letters: "DeadLetters", filters: Sequence["Filter"], limit: int) -> list["Letter"]:
     found: list[Letter] = []
     for one in filters:
-        some = letters.find(one, limit)
-        if one.position is not None and not some:
-            partition, offset = one.position
-            raise OstatokError(f"There is no dead letter at {partition}:{offset}.")
-        found += some
+        found += [letters.at(*one.position)] if one.position else letters.find(one, limit)
     return found
 
 
@@ -213,14 +203,34 @@ def _chosen(letters: "DeadLetters", filters: Sequence["Filter"], *, again: bool)
         )
     if not found:
         raise OstatokError(f"There are no such dead letters{'' if again else ' undecided'}.")
-    for letter in found:
-        if letter.decision is not None and not again:
-            raise OstatokError(
-                f"The dead letter {_position(letter)} was {letter.decision} by "
-                f"{letter.decided_by}.",
-                hint="Give --again to decide about it anew.",
-            )
+    if not again:
+        for letter in found:
+            letter.require_undecided()
     return found
+
+
+def _checked(work: "Redrive", letter: "Letter", corrected: bytes | None) -> "Payment":
+    try:
+        return work.check(letter, corrected)
+    except NotRedrivable as error:
+        raise OstatokError(
+            f"The dead letter {letter.position} can't be a payment: {error}.",
+            hint="Give a corrected body with --value FILE.",
+        ) from None
+
+
+def _check_journal(settings: "Settings") -> None:
+    """See that what is published now will be applied: raise JournalMismatch as http refuses."""
+    from ostatok.topic import Topic, check_held  # noqa: PLC0415
+    from ostatok_db.auditing import AuditReader  # noqa: PLC0415
+    from ostatok_db.ledger import check_topic  # noqa: PLC0415
+
+    topic = Topic(settings)
+    with closing(AuditReader.connect(settings)) as reader:
+        stored = reader.stored()
+    check_topic(stored, topic=settings.topic, described=topic.describe())
+    held = topic.ranges(stored)
+    check_held(settings.topic, held, {one: offset for one, (offset, _) in stored.items()})
 
 
 def _read_position(text: str) -> tuple[int, int]:
@@ -241,10 +251,6 @@ def _moment(option: str, text: str | None) -> datetime | None:
         raise click.BadParameter(str(error), param_hint=option) from None
 
 
-def _position(letter: "Letter") -> str:
-    return f"{letter.partition}:{letter.offset}"
-
-
 def _decided(letter: "Letter") -> str:
     if letter.decision is None:
         return ""
@@ -253,13 +259,3 @@ def _decided(letter: "Letter") -> str:
         where = f" at {letter.new_partition}:{letter.new_offset}"
     why = f": {letter.decision_reason}" if letter.decision_reason else ""
     return f"  [{letter.decision}{where} by {letter.decided_by}{why}]"
-
-
-def _shown(raw: bytes | None) -> Any:
-    """Text as it is, other bytes in base64 under a name that says so."""
-    if raw is None:
-        return None
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(raw).decode()}

@@ -6,10 +6,20 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
-from support.webhooks import EmptyLedger, NoRecords, RecordingJournal, Serve, TheTopic
+from support.operators import StartOperators, three_letters
+from support.payments import batch
+from support.webhooks import (
+    EmptyLedger,
+    NoRecords,
+    RecordingJournal,
+    Serve,
+    TheTopic,
+    of_database,
+)
 
-from ostatok.settings import load
+from ostatok.settings import Settings, load
 from ostatok_db.history import History
+from ostatok_db.ledger import Ledger
 from ostatok_db.pool import Pool
 from ostatok_http.app import Ports, create_app, make_runner
 from ostatok_http.ports import Journal, LedgerReader, RecordSource, TopicView
@@ -57,3 +67,22 @@ def journal() -> RecordingJournal:
 async def client(serve: Serve, journal: RecordingJournal) -> ClientSession:
     """Give a client of a service that publishes to ``journal``."""
     return await serve(journal=journal)
+
+
+@pytest.fixture
+async def start_operators(serve: Serve, database: Settings, ledger: Ledger) -> StartOperators:
+    """Start services for operators, on a ledger with three dead letters."""
+    await ledger.apply(batch(dead=three_letters(), first=0))
+
+    async def start(**given: Any) -> ClientSession:
+        url = database.database_url.get_secret_value()
+        ports = {**of_database(database), "database_url": url}
+        return await serve(**{"http_operators": True, **ports, **given})
+
+    return start
+
+
+@pytest.fixture
+async def operators(start_operators: StartOperators, journal: RecordingJournal) -> ClientSession:
+    """Give a client of such a service, which publishes to ``journal``."""
+    return await start_operators(journal=journal)

@@ -21,11 +21,14 @@ from ostatok_http.answers import wants_problem
 from ostatok_http.ports import Position, RecordHeaders
 from ostatok_http.refusals import (
     BEHIND,
+    DEAD_LETTER_NOT_FOUND,
+    DECIDED,
     FAILED,
     FULL,
     INVALID,
     INVALID_PARAMETERS,
     MISMATCH,
+    NOT_REDRIVABLE,
     UNAVAILABLE,
     refusal_of,
 )
@@ -38,6 +41,9 @@ EXPECTED = {
     "JournalMismatch": MISMATCH,
     "LedgerUnavailable": UNAVAILABLE,
     "LedgerBehind": BEHIND,
+    "NotRedrivable": NOT_REDRIVABLE,
+    "DeadLetterUnknown": DEAD_LETTER_NOT_FOUND,
+    "DeadLetterDecided": DECIDED,
 }
 
 

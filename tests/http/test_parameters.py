@@ -88,3 +88,13 @@ def test_how_long_a_client_prefers_to_wait(headers: list[str], seconds: float | 
     """As RFC 7240 has it; cut to the limit; what can't be understood is passed over."""
     given = CIMultiDict([("prefer", one) for one in headers])
     assert wait_seconds(given, 30) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", " \t", "x" * 6, "a\nb", "a\0", "a\x85", "\udcff", "1\udcff"], ids=ascii
+)
+def test_what_a_person_wrote_can_be_kept(text: str) -> None:
+    """Postgres takes it and a page can show it: no control characters, not empty, real UTF-8."""
+    with pytest.raises(ValueError, match="must be"):
+        parameters.words(5)(text)
+    assert parameters.words(5)("Ёж\u00a0№5") == "Ёж\u00a0№5"

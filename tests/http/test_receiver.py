@@ -23,7 +23,7 @@ from support.webhooks import (
 )
 
 from ostatok.errors import JournalFull, JournalUnavailable
-from ostatok_http import receiver
+from ostatok_http import bodies
 
 
 async def test_a_payment_is_accepted(client: ClientSession, journal: RecordingJournal) -> None:
@@ -272,7 +272,7 @@ async def test_a_slow_body_is_given_up(
     client: ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A body that does not come to its end in time is a 408: its connection is wanted back."""
-    monkeypatch.setattr(receiver, "BODY_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(bodies, "BODY_SECONDS_MAX", 0.05)
     reader, writer = await connect(client)
     writer.write(head(b"Content-Length: 100", KIND) + b"{")
     assert b" 408 " in await asyncio.wait_for(reader.readline(), 10)

@@ -1,17 +1,16 @@
-"""Publishing a record in the place of a dead one, so that it can be a payment after all."""
+"""Publishing a record in the place of a dead one, so that it can be a payment after all.
 
-from collections.abc import Iterable
+Of Kafka it knows only that a record can be written: commands and HTTP write in different ways.
+"""
+
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Protocol
 
-from ostatok.errors import InvalidPayment, OstatokError
+from ostatok.errors import InvalidPayment, NotRedrivable
 from ostatok.journal import headers_of, key_of
 from ostatok.payment import Payment, parse
-from ostatok.record_writer import RecordWriter
-from ostatok.settings import Settings
-from ostatok.topic import Topic, check_held
-from ostatok_db.auditing import AuditReader
 from ostatok_db.dead_letters import Content, DeadLetters, Decision, Letter
-from ostatok_db.ledger import check_topic
 
 REDRIVES_HEADER = "ostatok-redrives"
 """Names the dead record that another is published for: ``<partition>:<offset>``."""
@@ -20,23 +19,23 @@ SOURCE = "redrive"
 """The source of a record whose dead one had none."""
 
 
-def check_journal(settings: Settings) -> None:
-    """See that what is published now will be applied: raise JournalMismatch as http refuses."""
-    topic = Topic(settings)
-    reader = AuditReader.connect(settings)
-    try:
-        stored = reader.stored()
-    finally:
-        reader.close()
-    check_topic(stored, topic=settings.topic, described=topic.describe())
-    held = topic.ranges(stored)
-    check_held(settings.topic, held, {one: offset for one, (offset, _) in stored.items()})
+class Writer(Protocol):
+    """Writes to the journal: :class:`ostatok.record_writer.RecordWriter` for one."""
+
+    def write(
+        self, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
+    ) -> tuple[int, int]:
+        """Write a record and give its place, once all in-sync replicas have it. Blocks.
+
+        Raises :class:`ostatok.errors.JournalUnavailable`; then nobody knows whether it is there.
+        """
+        ...
 
 
 class Redrive:
     """Redrives dead letters: the same bytes, or corrected ones."""
 
-    def __init__(self, letters: DeadLetters, writer: RecordWriter, by: str) -> None:
+    def __init__(self, letters: DeadLetters, writer: Writer, by: str) -> None:
         """Let ``by`` be who decides."""
         self._letters = letters
         self._writer = writer
@@ -45,25 +44,25 @@ class Redrive:
     def check(self, letter: Letter, corrected: bytes | None) -> Payment:
         """See that a letter can be redriven, and give the payment it would be.
 
-        Raises :class:`OstatokError` when its body was emptied, and when it is no payment.
+        Raises :class:`NotRedrivable` when it has no body, as once that was emptied, and when its
+        body is no payment.
         """
-        position = f"{letter.partition}:{letter.offset}"
         value = self._value(self._letters.content(letter), corrected)
         if value is None:
-            raise OstatokError(f"The body of the dead letter {position} was emptied.")
+            raise NotRedrivable({"": "has no body, or it was emptied"})
         try:
             return parse(value)
         except InvalidPayment as error:
-            raise OstatokError(
-                f"The dead letter {position} can't be a payment: {error}.",
-                hint="Give a corrected body with --value FILE.",
-            ) from None
+            raise NotRedrivable(error.reasons) from None
 
-    def publish(self, letter: Letter, corrected: bytes | None, payment: Payment) -> tuple[int, int]:
+    def publish(
+        self, letter: Letter, corrected: bytes | None, payment: Payment, *, again: bool = False
+    ) -> tuple[int, int]:
         """Publish it, link the two, and give where the new record lies.
 
-        Raises :class:`JournalUnavailable` when nobody knows whether it was written: redriving it
-        again is safe, its operation id protects it.
+        Raises :class:`DeadLetterDecided` when somebody decided since it was read, and it is not to
+        be redriven ``again``; and JournalUnavailable when nobody knows whether it was written:
+        redriving it again is safe, its operation id protects it.
         """
         content = self._letters.content(letter)
         value = self._value(content, corrected)
@@ -74,10 +73,12 @@ class Redrive:
                 received_at=datetime.now(UTC),
                 request_id=f"redrive-{letter.partition}-{letter.offset}",
             ),
-            (REDRIVES_HEADER, f"{letter.partition}:{letter.offset}".encode()),
+            (REDRIVES_HEADER, letter.position.encode()),
         ]
-        new = self._writer.write(key_of(payment.inn), value, headers)
-        self._letters.decide(letter, Decision.REDRIVEN, by=self._by, new=new)
+        # Two who correct the same one differently would be two operations: one of them is refused.
+        with self._letters.deciding(letter, again=again):
+            new = self._writer.write(key_of(payment.inn), value, headers)
+            self._letters.decide(letter, Decision.REDRIVEN, by=self._by, new=new)
         return new
 
     @staticmethod
