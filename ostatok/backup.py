@@ -58,22 +58,27 @@ class Backup:
 
     def run(self, made: Made) -> Copied:
         """Write. What is written is whole after every end, and the next one goes on there."""
-        records = 0
+        self._records = 0
         with self._copy.locked():
             for partition, (first, after) in self._bounds.items():
-                for chunks in self._pieces(partition, first, after):
-                    records += len(chunks)
-                    made(len(chunks))
-        return Copied(records, {one: after for one, (_, after) in self._bounds.items()})
+                pieces = self._copy.pieces(partition)
+                if pieces and pieces[-1].after != first:
+                    raise OstatokError("Somebody else has written to the copy meanwhile.")
+                for begin in range(first, after, PIECE_RECORDS_MAX):
+                    end = min(begin + PIECE_RECORDS_MAX, after)
+                    self._copy.add(partition, begin, end, self._read(partition, begin, end, made))
+            ends = {one: after for one, (_, after) in self._bounds.items()}
+            self._copy.note_ends(ends)
+        return Copied(self._records, ends)
 
-    def _pieces(self, partition: int, first: int, after: int) -> Iterator[list[Record]]:
-        reader = RecordReader(self._settings, "backup")
-        while first < after:
-            until = min(first + PIECE_RECORDS_MAX, after)
-            records = reader.read_all({partition: (first, until)})
-            self._copy.add(partition, first, until, records)
-            yield records
-            first = until
+    def _read(self, partition: int, first: int, after: int, made: Made) -> Iterator[Record]:
+        """Give records as they come: a piece of them may be larger than the memory."""
+        chunks = RecordReader(self._settings, "backup").read({partition: (first, after)})
+        with closing(chunks):
+            for chunk in chunks:
+                yield from chunk
+                self._records += len(chunk)
+                made(len(chunk))
 
 
 class Restore:
@@ -96,7 +101,13 @@ class Restore:
                     f"{pieces[0].first}.",
                     hint="`ostatok reseed` writes the payments that a ledger has.",
                 )
-        topic = Topic(settings.model_copy(update={"topic_partitions": many}))
+        for partition, end in self._copy.ends().items():
+            if _end(self._pieces[partition]) < end:
+                raise OstatokError(
+                    f"The copy lacks the end of partition {partition}: it was at {end}, and its "
+                    f"last file ends at {_end(self._pieces[partition])}."
+                )
+        topic = Topic(unlimited(settings, many))
         _, partitions = topic.ensure()
         if partitions != many:
             raise JournalMismatch(
@@ -143,10 +154,12 @@ class Restore:
     def _require_same(self, record: Record, offset: int) -> None:
         """See that the last record that the topic holds is the copy's."""
         reader = RecordReader(self._settings, "restore")
-        with closing(reader.read({record.partition: (offset, offset + 1)})) as chunks:
-            found = next(chunks)[0]
-        wanted = (record.key, record.value, record.timestamp_ms)
-        if (found.key, found.value, found.timestamp_ms) != wanted:
+        found = reader.read_all({record.partition: (offset, offset + 1)})
+        # A time that nobody gave is the time of its writing.
+        if not found or not (
+            (found[0].key, found[0].value) == (record.key, record.value)
+            and (record.timestamp_ms <= 0 or found[0].timestamp_ms == record.timestamp_ms)
+        ):
             raise self._not_the_copy(record.partition)
 
     def _not_the_copy(self, partition: int) -> JournalMismatch:
@@ -155,6 +168,11 @@ class Restore:
             "the copy.",
             hint=f"Restore into an empty topic; {PREFIX}TOPIC names it.",
         )
+
+
+def unlimited(settings: Settings, partitions: int) -> Settings:
+    """Settings of a topic that is written anew: old records, which retention would cut at once."""
+    return settings.model_copy(update={"topic_partitions": partitions, "topic_retention_ms": -1})
 
 
 def _end(pieces: Sequence[Piece]) -> int:
@@ -183,5 +201,5 @@ def _missing(copy: TopicCopy, partition: int, held: Range) -> tuple[int, int]:
 
 def _draft(record: Record) -> Draft:
     headers = (UNREADABLE,) if record.headers is None else record.headers
-    timestamp = record.timestamp_ms if record.timestamp_ms >= 0 else None
+    timestamp = record.timestamp_ms if record.timestamp_ms > 0 else None
     return Draft(record.key, record.value, headers, record.partition, timestamp)

@@ -4,7 +4,6 @@ Parts are imported where they run, so that each command needs, and loads, its ow
 """
 
 import asyncio
-import secrets
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,7 +14,8 @@ from ostatok import __version__
 from ostatok.commands.dead_letters import dead_letters
 from ostatok.commands.journal_copies import reseed, topic
 from ostatok.commands.recovery import audit, rebuild, replay
-from ostatok.errors import LocalError, OstatokError
+from ostatok.commands.simulate import simulate
+from ostatok.errors import OstatokError
 
 LOOPBACK = "127.0.0.1"
 
@@ -77,7 +77,14 @@ def main() -> None:
     show_default=True,
     help="Processes that apply the journal to the ledger.",
 )
-def up(data: Path, host: str, port: int, http: int, stream: int) -> None:
+@click.option(
+    "--services-only",
+    is_flag=True,
+    help="Only Kafka and Postgres: for recovery, when the system itself can't start.",
+)
+def up(  # noqa: PLR0913  # one for each option
+    *, data: Path, host: str, port: int, http: int, stream: int, services_only: bool
+) -> None:
     """Run the whole system here, in the foreground, with its own Kafka and Postgres.
 
     Needs no Java, Docker or PostgreSQL: what is missing is fetched at the first start. Ctrl-C
@@ -85,6 +92,8 @@ def up(data: Path, host: str, port: int, http: int, stream: int) -> None:
     """
     from ostatok.local.up import up as run_up  # noqa: PLC0415
 
+    if services_only:
+        http = stream = 0
     asyncio.run(run_up(data, host=host, port=port, http=http, stream=stream))
 
 
@@ -169,127 +178,5 @@ def stream() -> None:
     run()
 
 
-_SHARE = click.FloatRange(0, 1)
-
-
-@main.command()
-@click.option(
-    "--url",
-    default="http://127.0.0.1:8000",
-    show_default=True,
-    help="Where the service listens.",
-)
-@click.option(
-    "--webhooks",
-    type=click.IntRange(1),
-    default=10_000,
-    show_default=True,
-    help="How many to send.",
-)
-@click.option(
-    "--rate",
-    type=click.FloatRange(0),
-    default=0,
-    help="Webhooks a second. [default: as fast as they are answered]",
-)
-@click.option(
-    "--connections",
-    type=click.IntRange(1, 1_000),
-    default=64,
-    show_default=True,
-    help="Requests at the same time.",
-)
-@click.option(
-    "--organizations",
-    type=click.IntRange(1, 1_000_000),
-    default=1_000,
-    show_default=True,
-    help="INNs that pay.",
-)
-@click.option(
-    "--duplicates",
-    type=_SHARE,
-    default=0.1,
-    show_default=True,
-    help="Share of webhooks that repeat an earlier one.",
-)
-@click.option(
-    "--conflicts",
-    type=_SHARE,
-    default=0.01,
-    show_default=True,
-    help="Share that repeat one with another amount.",
-)
-@click.option(
-    "--bad",
-    type=_SHARE,
-    default=0.01,
-    show_default=True,
-    help="Share of bodies that must be refused.",
-)
-@click.option("--seed", type=int, help="Repeats an earlier run. [default: by chance]")
-@click.option(
-    "--patience",
-    type=click.FloatRange(1),
-    default=120,
-    show_default=True,
-    help="Seconds to repeat one webhook, and to wait for the last balance.",
-)
-def simulate(  # noqa: PLR0913  # one for each option
-    *,
-    url: str,
-    webhooks: int,
-    rate: float,
-    connections: int,
-    organizations: int,
-    duplicates: float,
-    conflicts: float,
-    bad: float,
-    seed: int | None,
-    patience: float,
-) -> None:
-    """Be a bank: post webhooks at a running service, then prove every balance.
-
-    Sends new payments, duplicates, conflicts (the same operation with another amount) and bad
-    bodies; repeats what gets no answer, as a bank would. Exits 1 when a balance is not the sum of
-    the payments that were acknowledged.
-    """
-    from ostatok.local.screen import Screen  # noqa: PLC0415
-    from ostatok.local.simulate import DIFFERENCES_SHOWN_MAX, Plan, Simulation  # noqa: PLC0415
-
-    if duplicates + conflicts + bad > 1:
-        raise click.UsageError("The shares must not add up to more than 1.")
-    chosen = secrets.randbits(32) if seed is None else seed
-    plan = Plan(
-        url=url,
-        webhooks=webhooks,
-        rate=rate,
-        connections=connections,
-        organizations=organizations,
-        duplicates=duplicates,
-        conflicts=conflicts,
-        bad=bad,
-        seed=chosen,
-        patience_seconds=patience,
-    )
-    screen = Screen()
-    screen.line(f"Sending {webhooks} webhooks to {url}, --seed {chosen}")
-    report = asyncio.run(Simulation(plan, screen.progress).run())
-    screen.line()
-    for answer, count in sorted(report.answers.items()):
-        screen.line(f"  {answer:15} {count:10}")
-    screen.line(
-        f"{report.answers.total() / report.seconds:.0f} webhooks a second, "
-        f"{report.repeats} sent again."
-    )
-    for line in report.wrong[:DIFFERENCES_SHOWN_MAX]:
-        screen.line(line)
-    if report.wrong:
-        raise LocalError(
-            f"{len(report.wrong)} things are wrong.", hint=f"Repeat with --seed {chosen}."
-        )
-    screen.line(f"All {report.balances} balances are right: {report.total} rubles arrived once.")
-
-
-for command in (audit, replay, rebuild, dead_letters, topic, reseed):
+for command in (simulate, audit, replay, rebuild, dead_letters, topic, reseed):
     main.add_command(command)

@@ -97,6 +97,8 @@ class RowWriter:
                 while len(producer) >= IN_HAND_MAX:
                     producer.poll(_POLL_SECONDS)
                     row.check()
+                if not len(producer):
+                    row.begin()
                 self._produce(producer, draft, row)
                 producer.poll(0)
             while len(producer):
@@ -113,17 +115,24 @@ class RowWriter:
             place["partition"] = draft.partition
         if draft.timestamp_ms is not None:
             place["timestamp"] = draft.timestamp_ms
-        try:
-            producer.produce(
-                self._topic,
-                draft.value,
-                draft.key,
-                headers=list(draft.headers),
-                on_delivery=row.report,
-                **place,
-            )
-        except KafkaException as error:
-            raise JournalUnavailable(f"Kafka: {error.args[0].str()}.") from error
+        while True:
+            try:
+                producer.produce(
+                    self._topic,
+                    draft.value,
+                    draft.key,
+                    headers=list(draft.headers),
+                    on_delivery=row.report,
+                    **place,
+                )
+            except BufferError:
+                # As many bytes as librdkafka holds.
+                producer.poll(_POLL_SECONDS)
+                row.check()
+            except KafkaException as error:
+                raise JournalUnavailable(f"Kafka: {error.args[0].str()}.") from error
+            else:
+                return
 
 
 class _Row:
@@ -132,6 +141,10 @@ class _Row:
     def __init__(self) -> None:
         self.written = 0
         self._failure: KafkaError | None = None
+        self._heard_at = time.monotonic()
+
+    def begin(self) -> None:
+        """Nothing was in hand: who gives the records took his time, and not Kafka."""
         self._heard_at = time.monotonic()
 
     def report(self, error: KafkaError | None, _message: Message) -> None:

@@ -10,7 +10,8 @@ import fcntl
 import gzip
 import os
 import re
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +25,8 @@ from ostatok.journal import Record
 FORMAT = 1
 COMPRESSION_LEVEL = 1
 """The fastest: bodies are so alike that others gain little."""
+
+READ_BYTES = 1 << 20
 
 _NAME = re.compile(r"(\d{20})-(\d{20})\.jsonl\.gz").fullmatch
 
@@ -144,16 +147,33 @@ class TopicCopy:
             file.writelines(_encode(_line(one)) + b"\n" for one in records)
 
     def read(self, partition: int, piece: Piece) -> Iterator[Record]:
-        """Give the records of a file in order."""
+        """Give the records of a file in order, once the whole file is known to be sound."""
         try:
+            with gzip.open(piece.path, "rb") as file:
+                # gzip's checksum is at the end, and a byte that changed may leave a line readable.
+                while file.read(READ_BYTES):
+                    pass
             with gzip.open(piece.path, "rb") as file:
                 for text in file:
                     line = _decode(text)
                     if not piece.first <= line.offset < piece.after:
                         raise OstatokError(f"{piece.path} holds the offset {line.offset}.")
                     yield _record(partition, line)
-        except (OSError, EOFError, msgspec.DecodeError, ValueError) as error:
+        except (OSError, EOFError, zlib.error, msgspec.DecodeError, ValueError) as error:
             raise OstatokError(f"{piece.path} can't be read: {error}.") from error
+
+    def note_ends(self, ends: Mapping[int, int]) -> None:
+        """Keep how far the copy is, so that a last file that is missing is missed."""
+        with _whole(self._folder / "ends.json") as path:
+            path.write_bytes(_encode(ends))
+
+    def ends(self) -> dict[int, int]:
+        """How far the copy was after its last backup; empty before the first has ended."""
+        try:
+            text = (self._folder / "ends.json").read_bytes()
+        except FileNotFoundError:
+            return {}
+        return msgspec.json.decode(text, type=dict[int, int])
 
 
 @contextmanager

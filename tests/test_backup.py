@@ -1,82 +1,32 @@
-"""A copy of the topic gives the topic back, and a ledger gives back what no copy has."""
+"""A copy of the topic gives the topic back."""
 
-import asyncio
 import gzip
-import random
+import subprocess
+import sys
 from pathlib import Path
 
-import psycopg
 import pytest
-from confluent_kafka.admin import AdminClient
+from support.copies import backup, records, reseed, restore
 from support.foreign import produce, produce_nameless
-from support.journal import INNS, apply_topic, deliveries, filled, home_of, make_topic, webhook
+from support.journal import INNS, filled, home_of, make_topic, webhook
 from support.payments import PARTITIONS, document
 from support.rebuilding import rebuild
 from support.services import Services, dump
-from support.system import wait_until
+from support.system import System
 
 from ostatok import journal
-from ostatok.backup import Backup, Copied, Restore
 from ostatok.errors import JournalMismatch, OstatokError
-from ostatok.journal import Record
-from ostatok.record_reader import RecordReader
 from ostatok.settings import Settings
 from ostatok.topic import Topic
-from ostatok_db.connection import conninfo
-from ostatok_db.dead_letters import DeadLetters, Decision, Filter
+from ostatok.topic_removal import delete
 from ostatok_stream.audit import audit
 from ostatok_stream.rebuild import Wanted
-from ostatok_stream.reseed import Reseeded
-from ostatok_stream.reseed import reseed as run_reseed
-
-Row = tuple[object, ...]
 
 
 @pytest.fixture
 def settings(services: Services) -> Settings:
     """A topic with every kind of record, and the ledger that belongs to it."""
     return filled(services, seed=5)
-
-
-def records(settings: Settings) -> list[Record]:
-    """All that the topic has, in order."""
-    held = Topic(settings).ranges(range(PARTITIONS))
-    bounds = {one: (there.earliest, there.end) for one, there in held.items()}
-    found = RecordReader(settings, "test").read_all(bounds)
-    return sorted(found, key=lambda one: (one.partition, one.offset))
-
-
-def lose_topic(settings: Settings) -> None:
-    """Delete the topic, as whoever lost the cluster has it."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
-    admin.delete_topics([settings.topic])[settings.topic].result(30)
-    wait_until(lambda: Topic(settings).describe() is None, "the topic is gone")
-
-
-def backup(settings: Settings, folder: Path) -> Copied:
-    """Back up without a word."""
-    return Backup(settings, folder).run(lambda _: None)
-
-
-def restore(settings: Settings, folder: Path) -> Copied:
-    """Restore without a word."""
-    return Restore(settings, folder).run(lambda _: None)
-
-
-def reseed(settings: Settings, *, dry_run: bool = False) -> Reseeded:
-    """Reseed without a word."""
-    return run_reseed(settings, lambda _: None, dry_run=dry_run)
-
-
-def money(settings: Settings) -> tuple[list[Row], list[Row]]:
-    """Payments and balances, wherever their records lie."""
-    with psycopg.connect(conninfo(settings, name="test")) as connection:
-        paid = connection.execute(
-            "SELECT operation_id, inn, amount, document_number, document_date, source, request_id, "
-            "received_at FROM payment ORDER BY operation_id"
-        ).fetchall()
-        balances = connection.execute("SELECT inn, balance FROM organization ORDER BY inn")
-        return paid, balances.fetchall()
 
 
 def test_a_copy_gives_the_same_topic_and_the_same_ledger(
@@ -87,7 +37,7 @@ def test_a_copy_gives_the_same_topic_and_the_same_ledger(
     copied = backup(settings, tmp_path / "copy")
     assert copied.records == len(before)
     assert backup(settings, tmp_path / "copy").records == 0
-    lose_topic(settings)
+    delete(settings)
     restored = restore(settings, tmp_path / "copy")
     assert (restored.records, restored.moved, restored.ends) == (len(before), False, copied.ends)
     assert records(settings) == before
@@ -122,7 +72,7 @@ def test_a_record_whose_headers_nobody_can_read_stays_dead(
     make_topic(settings, [webhook(document(payer_inn=INNS[0]))])
     produce_nameless(settings, home_of(INNS[0]))
     backup(settings, tmp_path / "copy")
-    lose_topic(settings)
+    delete(settings)
     restore(settings, tmp_path / "copy")
     entries, dead = journal.read(records(settings), PARTITIONS)
     assert (len(entries), [one.reason for one in dead]) == (
@@ -138,7 +88,7 @@ def test_a_copy_that_is_not_whole_is_refused(settings: Settings, tmp_path: Path)
         make_topic(settings, [webhook(document(payer_inn=INNS[0]))])
         backup(settings, folder)
     files = sorted((folder / f"{home:05}").iterdir())
-    lose_topic(settings)
+    delete(settings)
     kept = files[1].read_bytes()
     files[1].unlink()
     with pytest.raises(OstatokError, match=f"lacks offsets .* of partition {home}"):
@@ -149,10 +99,23 @@ def test_a_copy_that_is_not_whole_is_refused(settings: Settings, tmp_path: Path)
     with pytest.raises(OstatokError, match=f"partition {home} begins at"):
         restore(settings, folder)
     assert Topic(settings).describe() is None
-    files[0].write_bytes(kept[:-9])
-    with pytest.raises(OstatokError, match=f"{files[0].name} can't be read"):
+    files[0].write_bytes(kept)
+    kept = files[2].read_bytes()
+    files[2].unlink()
+    with pytest.raises(OstatokError, match=f"lacks the end of partition {home}"):
         restore(settings, folder)
-    lose_topic(settings)
+    assert Topic(settings).describe() is None
+    files[2].write_bytes(kept)
+    lines = gzip.decompress(files[0].read_bytes())
+    kept = files[0].read_bytes()
+    # A line that reads well and is another: only the checksum at the end of the file knows.
+    forged = gzip.compress(lines.replace(b"PAY-", b"PAX-"))[:-8] + kept[-8:]
+    for damaged in (kept[:-9], kept[:40] + b"x" + kept[41:], forged):
+        files[0].write_bytes(damaged)
+        with pytest.raises(OstatokError, match=f"{files[0].name} can't be read"):
+            restore(settings, folder)
+        assert all(one.partition != home for one in records(settings))
+        delete(settings)
     files[0].write_bytes(kept)
     Topic(settings).ensure()
     with pytest.raises(OstatokError, match="a copy of another topic"):
@@ -175,6 +138,46 @@ def test_a_topic_with_other_records_is_not_restored_into(
     assert [one for one in records(other) if one.partition == before[0].partition] == before
 
 
+def test_what_is_written_anew_is_not_cut_by_retention(settings: Settings, tmp_path: Path) -> None:
+    """Its records have their old times."""
+    backup(settings, tmp_path / "copy")
+    short = settings.model_copy(update={"topic_retention_ms": 60_000})
+    for write in (lambda: restore(short, tmp_path / "copy"), lambda: reseed(short)):
+        delete(settings)
+        write()
+        with pytest.raises(JournalMismatch, match=r"retention\.ms is -1, not 60000"):
+            Topic(short).ensure()
+
+
+def test_a_folder_that_nobody_may_write_to_is_named(settings: Settings, tmp_path: Path) -> None:
+    """In one sentence, as everything at the command line."""
+    with System(settings, tmp_path) as system:
+        done = subprocess.run(
+            [sys.executable, "-m", "ostatok", "topic", "backup", "/proc/copy"],
+            env=system.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert done.stderr.startswith("ostatok: /proc/copy")
+        assert "Traceback" not in done.stderr
+        wrong = subprocess.run(
+            [sys.executable, "-m", "ostatok", "topic", "delete", "other"],
+            env=system.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert wrong.returncode == 2
+        assert f"the topic is {settings.topic}" in wrong.stderr
+        assert f"The topic {settings.topic} is gone." in system.run(
+            "topic", "delete", settings.topic
+        )
+
+
 def test_a_file_is_there_whole_or_not_at_all(settings: Settings, tmp_path: Path) -> None:
     """What a backup that died left unfinished is in nobody's way."""
     folder = tmp_path / "copy"
@@ -184,80 +187,3 @@ def test_a_file_is_there_whole_or_not_at_all(settings: Settings, tmp_path: Path)
     file.rename(file.with_name(f".{file.name}.unfinished"))
     backup(settings, folder)
     assert [one.name for one in file.parent.iterdir()] == [file.name]
-
-
-def test_without_a_copy_the_ledger_gives_its_payments(settings: Settings) -> None:
-    """A rebuild from the new topic gives the same payments and balances, and goes on."""
-    paid = money(settings)
-    with psycopg.connect(conninfo(settings, name="test")) as connection:
-        (counts,) = connection.execute(
-            "SELECT (SELECT count(*) FROM payment), (SELECT count(*) FROM duplicate), "
-            "(SELECT count(*) FROM dead_letter)"
-        ).fetchall()
-    with pytest.raises(JournalMismatch, match="the one that the ledger was built from"):
-        reseed(settings)
-    lose_topic(settings)
-    assert reseed(settings, dry_run=True) == Reseeded(0, *counts)
-    assert Topic(settings).describe() is None
-    assert reseed(settings) == Reseeded(0, *counts)
-    # A second one writes nothing: it is safe to run again.
-    assert reseed(settings) == Reseeded(counts[0], 0, *counts[1:])
-    assert rebuild(settings, Wanted(new_topic=True)).differences == []
-    assert rebuild(settings, Wanted(swap=True, new_topic=True)).swapped
-    assert money(settings) == paid
-    assert audit(settings, lambda _: None).findings == []
-    make_topic(settings, [webhook(document(payer_inn=INNS[0]))])
-    asyncio.run(apply_topic(settings))
-    assert len(money(settings)[0]) == len(paid[0]) + 1
-
-
-def test_what_came_after_the_copy_comes_from_the_ledger(services: Services, tmp_path: Path) -> None:
-    """Also when the copy holds the loser of an operation with two INNs, and not the winner."""
-    settings = services.new_settings()
-    winner, loser = INNS[0], INNS[2]
-    make_topic(settings, deliveries(random.Random(8), 100))
-    asyncio.run(apply_topic(settings))
-    disputed = document(payer_inn=winner)
-    make_topic(settings, [webhook({**disputed, "payer_inn": loser})])
-    backup(settings, tmp_path / "copy")
-    make_topic(settings, [webhook(disputed), webhook(document(payer_inn=loser))])
-    asyncio.run(apply_topic(settings, home_of(winner)))
-    asyncio.run(apply_topic(settings))
-    paid = money(settings)
-    lose_topic(settings)
-    restore(settings, tmp_path / "copy")
-    differences = rebuild(settings, Wanted(new_topic=True)).differences
-    assert {one.inn for one in differences} == {winner, loser}
-    assert reseed(settings).written == 2
-    assert rebuild(settings, Wanted(swap=True, new_topic=True)).differences == []
-    assert money(settings) == paid
-    assert audit(settings, lambda _: None).findings == []
-
-
-@pytest.mark.parametrize("is_copy", [True, False])
-def test_decisions_stay_with_their_dead_letters(
-    settings: Settings, tmp_path: Path, *, is_copy: bool
-) -> None:
-    """A copy has the dead letter at its place; after a reseed the place is another record's."""
-    letters = DeadLetters.connect(settings)
-    try:
-        (letter, *_) = letters.find(Filter(), 100)
-        letters.decide(letter, Decision.DISCARDED, by="test", reason="a test")
-        if is_copy:
-            backup(settings, tmp_path / "copy")
-        lose_topic(settings)
-        if is_copy:
-            restore(settings, tmp_path / "copy")
-        else:
-            reseed(settings)
-        rebuild(settings, Wanted(swap=True, new_topic=True))
-        decided = letters.find(Filter(decided=True), 100)
-    finally:
-        letters.close()
-    assert bool(decided) is is_copy
-    with psycopg.connect(conninfo(settings, name="test")) as connection:
-        ((topic,),) = connection.execute(
-            "SELECT topic FROM ostatok_service.dead_letter_decision"
-        ).fetchall()
-    assert topic.partition("@")[0] == settings.topic
-    assert ("@" in topic) is not is_copy

@@ -96,25 +96,30 @@ SELECT (SELECT version_num FROM {live}.alembic_version),
        (SELECT version_num FROM {second}.alembic_version);
 
 -- name: differences_of_money
--- What two ledgers of two topics do not have alike: payments and balances, wherever their records
--- lie and in whichever order they came.
+-- What the live ledger has and the second one, of another topic, lacks or has otherwise: payments
+-- and balances, wherever their records lie and in whichever order they came. The other topic may
+-- well have more.
 WITH found AS (
-    SELECT coalesce(l.inn, r.inn) AS inn, 'payment' AS kind,
-           'operation ' || coalesce(l.operation_id, r.operation_id)::text AS what,
-           l.operation_id IS NOT NULL AS is_live, r.operation_id IS NOT NULL AS is_second
-    FROM {live}.payment AS l FULL JOIN {second}.payment AS r USING (operation_id)
-    WHERE (l.inn, l.amount, l.document_number, l.document_date, l.received_at)
+    SELECT l.inn, 'payment' AS kind, 'operation ' || l.operation_id::text AS what,
+           r.operation_id IS NOT NULL AS is_second
+    FROM {live}.payment AS l LEFT JOIN {second}.payment AS r USING (operation_id)
+    WHERE r.operation_id IS NULL
+       OR (l.inn, l.amount, l.document_number, l.document_date, l.received_at)
           IS DISTINCT FROM (r.inn, r.amount, r.document_number, r.document_date, r.received_at)
     UNION ALL
-    SELECT coalesce(l.inn, r.inn), 'balance', coalesce(l.balance, r.balance)::text,
-           l.inn IS NOT NULL, r.inn IS NOT NULL
-    FROM {live}.organization AS l FULL JOIN {second}.organization AS r USING (inn)
-    WHERE (l.balance, l.entries) IS DISTINCT FROM (r.balance, r.entries)
+    SELECT l.inn, 'balance', l.balance::text, r.inn IS NOT NULL
+    FROM {live}.organization AS l LEFT JOIN {second}.organization AS r USING (inn)
+    WHERE r.inn IS NULL OR l.entries > r.entries
+       OR l.entries = r.entries AND l.balance <> r.balance
 )
-SELECT inn, kind, what || CASE WHEN NOT is_second THEN ': only the live ledger has it'
-                               WHEN NOT is_live THEN ': the live ledger lacks it'
-                               ELSE ': another one in the live ledger' END
+SELECT inn, kind, what || CASE WHEN is_second THEN ': another one in the live ledger'
+                               ELSE ': only the live ledger has it' END
 FROM found ORDER BY inn, kind, what LIMIT %(limit)s;
+
+-- name: count_lacking
+-- How many payments of the live ledger the second one does not have.
+SELECT count(*) FROM {live}.payment AS l
+WHERE NOT EXISTS (SELECT FROM {second}.payment AS r WHERE r.operation_id = l.operation_id);
 
 -- name: part_from_decisions
 -- Positions mean other records in a new topic. Decisions about dead letters that are not the same

@@ -52,7 +52,7 @@ class Payments(Session):
 
     def missing(self) -> int:
         """How many payments the topic lacks."""
-        ((many,),) = self._rows(queries["count_missing"])
+        ((many,),) = self._rows(queries["count_missing"], topic=self._topic)
         return int(many)
 
     def read_missing(self) -> Iterator[Paid]:
@@ -64,13 +64,13 @@ class Payments(Session):
         ):
             cursor.itersize = FETCHED_AT_ONCE
             for operation_id, amount, inn, number, date, *rest in cursor.execute(
-                queries["read_missing"]
+                queries["read_missing"], {"topic": self._topic}
             ):
                 yield Paid(Payment(operation_id, amount, inn, number, date), *rest)
 
     def others(self) -> tuple[int, int]:
         """How many repeats and how many dead letters the ledger has."""
-        ((repeats, dead),) = self._rows(queries["count_others"])
+        ((repeats, dead),) = self._rows(queries["count_others"], topic=self._topic)
         return repeats, dead
 
 

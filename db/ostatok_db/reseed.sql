@@ -16,7 +16,7 @@ COPY held FROM STDIN;
 
 -- name: count_missing
 -- How many payments the topic lacks: of those that it has it holds the same record, or one like it.
-SELECT count(*) FROM payment AS paid WHERE NOT EXISTS (
+SELECT count(*) FROM payment AS paid WHERE topic = %(topic)s AND NOT EXISTS (
     SELECT FROM held WHERE held.operation_id = paid.operation_id AND held.inn = paid.inn
     AND held.amount = paid.amount AND held.document_number = paid.document_number
     AND held.document_date = paid.document_date);
@@ -25,12 +25,13 @@ SELECT count(*) FROM payment AS paid WHERE NOT EXISTS (
 -- Those, in the order in which their partitions had them.
 SELECT operation_id::text, amount, inn, document_number, document_date, source, request_id,
        received_at, partition, "offset"
-FROM payment AS paid WHERE NOT EXISTS (
+FROM payment AS paid WHERE topic = %(topic)s AND NOT EXISTS (
     SELECT FROM held WHERE held.operation_id = paid.operation_id AND held.inn = paid.inn
     AND held.amount = paid.amount AND held.document_number = paid.document_number
     AND held.document_date = paid.document_date)
-ORDER BY topic, partition, "offset";
+ORDER BY partition, "offset";
 
 -- name: count_others
 -- Records that are no payments: repeats, and dead letters.
-SELECT (SELECT count(*) FROM duplicate), (SELECT count(*) FROM dead_letter);
+SELECT (SELECT count(*) FROM duplicate WHERE topic = %(topic)s),
+       (SELECT count(*) FROM dead_letter WHERE topic = %(topic)s);

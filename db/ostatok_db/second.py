@@ -156,7 +156,8 @@ class Pair(Session):
         connection = self._connection
         limits = {
             "lock_timeout": f"{LOCK_SECONDS_MAX}s",
-            "statement_timeout": f"{STATEMENT_SECONDS_MAX}s",
+            # Of a lost topic nobody applies anything, and every payment is looked up once more.
+            "statement_timeout": "0" if self._new_topic else f"{STATEMENT_SECONDS_MAX}s",
         }
         try:
             with mapped_errors(), connection.transaction():
@@ -169,9 +170,10 @@ class Pair(Session):
                 catch_up()
                 self._lock(self.second)
                 _require_reached(goal(), self.offsets(self.second))
-                self._execute_of_both(queries["empty_bodies"])
                 if self._new_topic:
+                    self._require_all_payments()
                     self._execute_of_both(queries["part_from_decisions"])
+                self._execute_of_both(queries["empty_bodies"])
                 for old, new in ((self.live, self.before), (self.second, self.live)):
                     rename = sql.SQL("ALTER SCHEMA {} RENAME TO {}")
                     connection.execute(rename.format(sql.Identifier(old), sql.Identifier(new)))
@@ -180,6 +182,14 @@ class Pair(Session):
                 return False
             raise
         return True
+
+    def _require_all_payments(self) -> None:
+        ((many,),) = self._of_both(queries["count_lacking"])
+        if many:
+            raise LedgerError(
+                f"The new topic lacks {many} payments of the ledger: a swap would lose them.",
+                hint="`ostatok reseed` writes them; then the same command again.",
+            )
 
     def _require_same_revision(self) -> None:
         ((live, second),) = self._of_both(queries["read_revisions"])

@@ -114,12 +114,14 @@ class JournalCheck:
         if not stored:
             return  # Before `ostatok migrate` there is nothing to compare; /readyz says so.
         check_topic(stored, topic=self._name, described=described)
-        if self._matched and _ids(self._matched) != _ids(stored):
-            # A new topic took the lost one's place: nobody will apply what was acknowledged there.
-            self._watermark.forget()
         self._matched = stored
+        # Before the ends, which only grow: what was acknowledged in this topic lies below them.
+        acknowledged = {partition: self._watermark.of(partition) for partition in stored}
         held = await self._topic.ranges_async(stored)
         check_held(self._name, held, {one: offset for one, (offset, _) in stored.items()})
+        if any(offset > held[partition].end for partition, offset in acknowledged.items()):
+            # That was a lost topic, in whose place this one is: nobody will apply it here.
+            self._watermark.forget()
         self._found(None)
 
     def _found(self, error: JournalMismatch | None) -> None:
@@ -133,7 +135,3 @@ class JournalCheck:
             log.info("journal_matches")
         else:
             log.error("journal_mismatch", reason=mismatch, hint=error.hint)
-
-
-def _ids(stored: Mapping[int, tuple[int, str]]) -> set[str]:
-    return {topic_id for _, topic_id in stored.values()}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from ostatok.commands.options import INTERRUPTED, of_up, settings_of
+from ostatok.errors import OstatokError
 
 if TYPE_CHECKING:
     from ostatok.backup import Backup, Copied, Restore
@@ -20,7 +21,7 @@ _folder = click.argument("folder", type=click.Path(file_okay=False, path_type=Pa
 
 @click.group()
 def topic() -> None:
-    """Copy the topic into a folder, and a folder into a topic."""
+    """Copy the topic into a folder, a folder into a topic, or delete it."""
 
 
 @topic.command()
@@ -34,7 +35,7 @@ def backup(*, folder: Path, data: Path | None) -> None:
     """
     from ostatok.backup import Backup  # noqa: PLC0415
 
-    copied = _run(Backup(settings_of(data), folder))
+    copied = _run(lambda: Backup(settings_of(data), folder))
     click.echo(f"{copied.records:,} records written to {folder}: it ends at {_ends(copied)}.")
 
 
@@ -49,10 +50,27 @@ def restore(*, folder: Path, data: Path | None) -> None:
     """
     from ostatok.backup import Restore  # noqa: PLC0415
 
-    copied = _run(Restore(settings_of(data), folder))
+    copied = _run(lambda: Restore(settings_of(data), folder))
     click.echo(f"{copied.records:,} records written to the topic: it ends at {_ends(copied)}.")
     if copied.moved:
         click.echo("Some lie at other offsets than before: the lost topic had skipped offsets.")
+
+
+@topic.command()
+@click.argument("name")
+@of_up
+def delete(*, name: str, data: Path | None) -> None:
+    """Delete the topic, to make it anew from a copy or from the ledger. NAME must be its name.
+
+    Without a copy, and where the ledger has not applied it, what it holds is lost.
+    """
+    from ostatok.topic_removal import delete as run  # noqa: PLC0415
+
+    settings = settings_of(data)
+    if name != settings.topic:
+        raise click.BadParameter(f"the topic is {settings.topic}", param_hint="NAME")
+    run(settings)
+    click.echo(f"The topic {name} is gone.")
 
 
 @click.command()
@@ -88,15 +106,18 @@ def _stopped() -> NoReturn:
     sys.exit(INTERRUPTED)
 
 
-def _run(work: "Backup | Restore") -> "Copied":
+def _run(begin: "Callable[[], Backup | Restore]") -> "Copied":
     from ostatok.local.screen import Screen  # noqa: PLC0415
     from ostatok.pace import Pace  # noqa: PLC0415
 
-    made: Callable[[int], None] = Pace(work.total, Screen(sys.stderr).progress).made
     try:
-        return work.run(made)
+        work = begin()
+        return work.run(Pace(work.total, Screen(sys.stderr).progress).made)
     except KeyboardInterrupt:
         _stopped()
+    except OSError as error:
+        # A disk that is full, a folder that nobody may write to.
+        raise OstatokError(f"{error.filename or 'The folder'}: {error.strerror}.") from None
 
 
 def _ends(copied: "Copied") -> str:

@@ -21,6 +21,7 @@ from ostatok.errors import OstatokError
 
 if TYPE_CHECKING:
     from ostatok_stream.comparing import Finding
+    from ostatok_stream.rebuild import Rebuilt
 
 LISTED_MAX = 50
 """Findings that are printed; the rest is counted. ``--json`` has more of them."""
@@ -172,6 +173,11 @@ def rebuild(  # noqa: PLR0913  # one for each option
     if not rebuilt.finished:
         click.echo("Stopped. The same command goes on from here.")
         sys.exit(INTERRUPTED)
+    _report(rebuilt, new_topic=new_topic)
+
+
+def _report(rebuilt: "Rebuilt", *, new_topic: bool) -> None:
+    """Say what differs, and raise when that was all that was done about it."""
     differences = rebuilt.differences
     for one in differences[:LISTED_MAX]:
         click.echo(f"{one.inn or '-'}: {one.kind} {one.what}")
@@ -181,13 +187,21 @@ def rebuild(  # noqa: PLR0913  # one for each option
     click.echo(f"{records:,} records: {len(differences):,} differences.")
     if rebuilt.swapped:
         click.echo("The new ledger is the live one now.")
+        if new_topic:
+            click.echo(
+                "Begin the next `ostatok topic backup` in a new folder: the topic is another."
+            )
         if rebuilt.is_before_left:
             click.echo("The old one could not be dropped: see above. The next --swap says how.")
     elif differences:
-        again = "`ostatok rebuild --new-topic --swap`" if new_topic else "`ostatok rebuild --swap`"
+        if new_topic:
+            raise OstatokError(
+                "The new topic lacks what the ledger has, or has it otherwise.",
+                hint="`ostatok reseed` writes the payments that it lacks; then the same command.",
+            )
         raise OstatokError(
             "The live ledger is not what the journal makes.",
-            hint=f"{again} puts the new one in its place.",
+            hint="`ostatok rebuild --swap` puts the new one in its place.",
         )
 
 

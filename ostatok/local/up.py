@@ -34,6 +34,13 @@ Post a payment, then read the balance:
 
 It is open to anyone who reaches {reach}.
 Ctrl-C stops it."""
+_SERVICES = """
+Kafka and Postgres run, and nothing else: nothing was migrated, and no webhook is taken.
+
+  ostatok topic --help        and the other commands, with --data {data}
+  docs/recovery.md            says which
+
+Ctrl-C stops it."""
 _PAYMENT = (
     '{"operation_id": "ccf0a86d-041b-4991-bcf7-e2352f7b8a4a", "amount": 145000, '
     '"payer_inn": "1234567890", "document_number": "PAY-328", '
@@ -44,7 +51,8 @@ _PAYMENT = (
 async def up(data: Path, *, host: str, port: int, http: int, stream: int) -> None:
     """Run the whole system on the folder ``data`` until Ctrl-C or SIGTERM.
 
-    ``http`` and ``stream`` are numbers of processes. Raises LocalError when it can't come up.
+    ``http`` and ``stream`` are numbers of processes; with neither, Kafka and Postgres run alone,
+    and nothing is migrated. Raises LocalError when it can't come up.
     """
     # Read once, before anything starts, so that a wrong variable is named at once.
     topic = settings.load().topic
@@ -90,6 +98,13 @@ class _System:
         services = [self.postgres.part(), self.kafka.part()]
         self.screen.progress("Starting Postgres and Kafka")
         await self.supervisor.start(services, wait=False)
+        if not http and not stream:
+            await self.supervisor.wait_ready(services)
+            self._is_ready = True
+            self._note()
+            self.screen.line(_SERVICES.format(data=self.folder.path))
+            await self.supervisor.watch()
+            return
         # Ours take longer to load than Postgres takes to start, and Kafka leaves a core idle at
         # times: they load now, and begin when all that they need is there.
         migration = Running(processes.migrate_part(given), held=True)

@@ -219,6 +219,12 @@ def _check(pair: Pair, topic: Topic, *, new_topic: bool) -> tuple[str, int]:
             f"Topic {topic.name} is the one that the ledger was built from.",
             hint="Leave --new-topic out.",
         )
+    elif described[1] != len(stored):
+        raise JournalMismatch(
+            f"Topic {topic.name} has {described[1]} partitions, the ledger was built from "
+            f"{len(stored)}.",
+            hint="Delete it, and restore or reseed another.",
+        )
     ranges = topic.ranges(range(described[1]))
     cut = {one: held.earliest for one, held in ranges.items() if held.earliest > 0}
     if cut:

@@ -1,10 +1,12 @@
 """``ostatok reseed``: writes into a new topic the payments of a ledger whose own topic is lost."""
 
+import time
 from collections.abc import Iterator
 
 import msgspec
 
 from ostatok import journal
+from ostatok.backup import unlimited
 from ostatok.errors import JournalMismatch, OstatokError
 from ostatok.journal import body_of, headers_of, key_of
 from ostatok.pace import Pace, Say
@@ -40,7 +42,7 @@ def reseed(settings: Settings, say: Say, *, dry_run: bool) -> Reseeded:
         stored = payments.stored()
         if not stored:
             raise OstatokError(f"The ledger knows no topic {settings.topic}: it has no payments.")
-        topic = Topic(settings.model_copy(update={"topic_partitions": len(stored)}))
+        topic = Topic(unlimited(settings, len(stored)))
         described = topic.describe()
         if described is not None and described[0] in {topic_id for _, topic_id in stored.values()}:
             raise JournalMismatch(
@@ -48,8 +50,14 @@ def reseed(settings: Settings, say: Say, *, dry_run: bool) -> Reseeded:
                 hint="A reseed fills another that takes its place. To see what is wrong with this "
                 "one: `ostatok audit`.",
             )
-        if described is None and not dry_run:
+        if not dry_run:
             described = topic.ensure()
+        if described is not None and described[1] != len(stored):
+            raise JournalMismatch(
+                f"Topic {settings.topic} has {described[1]} partitions, the ledger was built from "
+                f"{len(stored)}.",
+                hint="Delete it: a reseed makes one that is right.",
+            )
         held = 0
         if described is not None:
             held = _hold(payments, settings, topic, described[1], say)
@@ -88,5 +96,6 @@ def _draft(paid: Paid) -> Draft:
         *headers_of(source=paid.source, received_at=paid.received_at, request_id=paid.request_id),
         (RESEEDS_HEADER, f"{paid.partition}:{paid.offset}".encode()),
     ]
-    timestamp_ms = int(paid.received_at.timestamp() * 1000)
+    # Kafka refuses a record of the future; the header keeps what the ledger has.
+    timestamp_ms = min(int(paid.received_at.timestamp() * 1000), int(time.time() * 1000))
     return Draft(key_of(paid.payment.inn), body_of(paid.payment), headers, None, timestamp_ms)

@@ -7,10 +7,10 @@ parts no other test runs; the rest is long.
 import json
 import random
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,8 +87,7 @@ class Operator:
 
     def loses_topic(self) -> None:
         """Lose the journal under the running system, which refuses webhooks from then on."""
-        admin = AdminClient({"bootstrap.servers": self.settings.kafka_bootstrap_servers})
-        admin.delete_topics([self.settings.topic])[self.settings.topic].result(30)
+        self.runs("topic", "delete", self.settings.topic)
         wait_until(lambda: self._answers(503), "webhooks are refused")
 
     def sees_all_well(self) -> None:
@@ -220,9 +219,41 @@ def test_postgres_is_lost(operator: Operator) -> None:
             someone.sends(operator.payments())
             money, many = someone.money(), someone.payments()
             whole.stop()
-        shutil.rmtree(Path(folder) / "postgres")
+        shutil.rmtree(folder / "postgres")
         with running_up(folder) as whole:
             someone = Operator(whole)
             someone.waits_for(many)
+            assert someone.money() == money
+            someone.sees_all_well()
+
+
+@pytest.mark.long
+def test_kafka_is_lost_with_its_disk(operator: Operator) -> None:
+    """An `up` can't come up without its topic, but its services can, and that is enough."""
+    with data_folder() as folder:
+        with running_up(folder) as whole:
+            someone = Operator(whole)
+            someone.sends(operator.payments())
+            money = someone.money()
+            whole.stop()
+        shutil.rmtree(folder / "kafka")
+        argv = (sys.executable, "-m", "ostatok", "up", "--data", str(folder))
+        failed = subprocess.run(
+            argv, capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=False
+        )
+        assert failed.returncode == 1
+        assert "There is no topic" in failed.stdout + failed.stderr
+        with subprocess.Popen(
+            (*argv, "--services-only"), stdout=subprocess.DEVNULL, text=True
+        ) as services:
+            whole.process = services
+            wait_until((folder / "run.json").exists, "the services run")
+            someone = Operator(whole)
+            someone.runs("reseed")
+            assert " 0 differences." in someone.runs("rebuild", "--new-topic", "--swap")
+            services.send_signal(signal.SIGINT)
+            assert services.wait(COMMAND_SECONDS_MAX) == 0
+        with running_up(folder) as whole:
+            someone = Operator(whole)
             assert someone.money() == money
             someone.sees_all_well()
