@@ -27,7 +27,7 @@ def test_swaps_under_live_webhooks(services: Services, tmp_path: Path) -> None:
         system.start_http()
         workers = [system.start_stream(), system.start_stream(free_port())]
         url = f"http://127.0.0.1:{system.settings.http_port}"
-        options = ("--url", url, "--webhooks", "12000", "--organizations", "50", "--rate", "600")
+        options = ("--url", url, "--webhooks", "8000", "--organizations", "50", "--rate", "600")
         bank = system.start("simulate", *options, log="bank")
         swaps = 0
         while bank.poll() is None:
@@ -48,7 +48,7 @@ def test_one_that_is_killed_at_any_moment_leaves_a_whole_ledger(
         system.start_http()
         worker = system.start_stream()
         url = f"http://127.0.0.1:{system.settings.http_port}"
-        options = ("--url", url, "--webhooks", "6000", "--organizations", "50", "--rate", "400")
+        options = ("--url", url, "--webhooks", "4000", "--organizations", "50", "--rate", "400")
         bank = system.start("simulate", *options, log="bank")
         while bank.poll() is None:
             killed = system.start("rebuild", "--swap", log="killed")

@@ -164,7 +164,7 @@ async def test_a_topic_made_anew_takes_nothing_until_it_is_the_ledgers(
     assert [one["event"] for one in found[-2:]] == ["journal_mismatch", "journal_matches"]
     mismatch = found[-2]
     assert f"{adopted.topic} was made anew" in mismatch["reason"]
-    assert "docs/reliability.md" in mismatch["hint"]
+    assert "docs/recovery.md" in mismatch["hint"]
     reasons = [one["reason"] for one in found[:-1]]
     assert len(set(reasons)) == len(reasons), "each finding is logged once"
 

@@ -30,7 +30,7 @@ def payments(whole: Whole) -> int:
     return int(many)
 
 
-@pytest.mark.parametrize("what", ["restored", "emptied"])
+@pytest.mark.parametrize("what", ["restored", pytest.param("emptied", marks=pytest.mark.long)])
 def test_it_catches_up_by_itself(what: str) -> None:
     """No balance is wrong in the end, and topic and database agree on every record."""
     with data_folder() as folder, running_up(folder) as whole:
