@@ -147,6 +147,17 @@ class Pair(Session):
         query = queries["differences_of_money"] if self._new_topic else queries["differences"]
         return [Difference(*row) for row in self._of_both(query, limit=FOUND_MAX)]
 
+    def require_all_payments(self) -> None:
+        """Raise LedgerError when the second one, of a new topic, lacks payments of the live one."""
+        if not self._new_topic:
+            return
+        ((many,),) = self._of_both(queries["count_lacking"])
+        if many:
+            raise LedgerError(
+                f"The new topic lacks {many} payments of the ledger: a swap would lose them.",
+                hint="`ostatok reseed` writes them; then the same command again.",
+            )
+
     def swap(self, goal: Callable[[], Mapping[int, int]], catch_up: Callable[[], None]) -> bool:
         """Put the second in the place of the live one, in one transaction.
 
@@ -171,7 +182,6 @@ class Pair(Session):
                 self._lock(self.second)
                 _require_reached(goal(), self.offsets(self.second))
                 if self._new_topic:
-                    self._require_all_payments()
                     self._execute_of_both(queries["part_from_decisions"])
                 self._execute_of_both(queries["empty_bodies"])
                 for old, new in ((self.live, self.before), (self.second, self.live)):
@@ -182,14 +192,6 @@ class Pair(Session):
                 return False
             raise
         return True
-
-    def _require_all_payments(self) -> None:
-        ((many,),) = self._of_both(queries["count_lacking"])
-        if many:
-            raise LedgerError(
-                f"The new topic lacks {many} payments of the ledger: a swap would lose them.",
-                hint="`ostatok reseed` writes them; then the same command again.",
-            )
 
     def _require_same_revision(self) -> None:
         ((live, second),) = self._of_both(queries["read_revisions"])

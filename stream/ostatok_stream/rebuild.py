@@ -191,6 +191,9 @@ class _Rebuild:
                 "locks for too long. Nothing was swapped.",
                 hint="The same command goes on from here, best when less comes in.",
             )
+        await self._builder.settle(everything=False)
+        # Before anything else counts in the place of one that is lacking.
+        await asyncio.to_thread(self._pair.require_all_payments)
         await self._builder.settle(everything=True)
 
     async def _drop_before(self) -> bool:
