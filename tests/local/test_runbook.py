@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +30,7 @@ from ostatok.settings import Settings
 COMMAND_SECONDS_MAX = 300
 APPLIED_SECONDS_MAX = 120
 FEW, MANY = 2_000, 100_000
+UP = (sys.executable, "-m", "ostatok", "up")
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -107,6 +110,19 @@ class Operator:
         headers = {"Content-Type": "application/json"}
         answer = request(self.whole.port, "POST", "/api/webhook/bank/", body, headers)
         return answer.status == status
+
+
+@contextmanager
+def services_of(folder: Path) -> Iterator[Operator]:
+    """Run Kafka and Postgres of a data folder alone."""
+    argv = (*UP, "--services-only", "--data", str(folder))
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, text=True) as services:
+        try:
+            wait_until((folder / "run.json").exists, "the services run")
+            yield Operator(Whole(services, folder, 0))
+        finally:
+            services.send_signal(signal.SIGINT)
+            assert services.wait(COMMAND_SECONDS_MAX) == 0
 
 
 @pytest.fixture(scope="module", params=[FEW, pytest.param(MANY, marks=pytest.mark.long)])
@@ -240,23 +256,44 @@ def test_kafka_is_lost_with_its_disk(operator: Operator) -> None:
             money = someone.money()
             whole.stop()
         shutil.rmtree(folder / "kafka")
-        argv = (sys.executable, "-m", "ostatok", "up", "--data", str(folder))
         failed = subprocess.run(
-            argv, capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=False
+            [*UP, "--data", str(folder)],
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS_MAX,
+            check=False,
         )
         assert failed.returncode == 1
         assert "There is no topic" in failed.stdout + failed.stderr
-        with subprocess.Popen(
-            (*argv, "--services-only"), stdout=subprocess.DEVNULL, text=True
-        ) as services:
-            whole.process = services
-            wait_until((folder / "run.json").exists, "the services run")
-            someone = Operator(whole)
+        with services_of(folder) as someone:
             someone.runs("reseed")
             assert " 0 differences." in someone.runs("rebuild", "--new-topic", "--swap")
-            services.send_signal(signal.SIGINT)
-            assert services.wait(COMMAND_SECONDS_MAX) == 0
         with running_up(folder) as whole:
             someone = Operator(whole)
             assert someone.money() == money
+            someone.sees_all_well()
+
+
+@pytest.mark.long
+def test_both_are_lost(operator: Operator) -> None:
+    """The copy makes the ledger, and the dump gives back what operators decided."""
+    batch = [{**webhook(document(amount=3)), "key": "0000000000"}]
+    produce(operator.settings, batch)
+    wait_until(lambda: "1 dead letters." in operator.runs("dead-letters", "list"), "it is dead")
+    operator.runs("dead-letters", "discard", "--because", "a test", "--reason", "key")
+    copy, dump = operator.kept / "last-copy", str(operator.kept / "last.dump")
+    operator.runs("topic", "backup", str(copy))
+    program("pg_dump", "-n", "ostatok*", "-Fc", "-f", dump, operator.settings.database_conninfo)
+    money, many = operator.money(), operator.payments()
+    with data_folder() as folder:
+        with services_of(folder) as someone:
+            someone.runs("topic", "restore", str(copy))
+        with running_up(folder) as whole:
+            someone = Operator(whole)
+            someone.waits_for(many)
+            assert someone.money() == money
+            url = someone.settings.database_conninfo
+            program("pg_restore", "-n", "ostatok_service", "--data-only", "--dbname", url, dump)
+            assert "0 dead letters." in someone.runs("dead-letters", "list")
+            assert "discarded by" in someone.runs("dead-letters", "list", "--all")
             someone.sees_all_well()
