@@ -1,6 +1,6 @@
 """``ostatok topic backup`` and ``restore``: from the topic to a folder, and back."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import msgspec
 
 from ostatok.errors import JournalMismatch, OstatokError
 from ostatok.journal import Record
+from ostatok.pace import Pace, Say
 from ostatok.record_reader import RecordReader
 from ostatok.record_writer import Draft, RowWriter
 from ostatok.settings import PREFIX, Settings
@@ -19,9 +20,6 @@ PIECE_RECORDS_MAX = 100_000
 
 UNREADABLE = ("ostatok-format", b"unreadable headers")
 """The header of a restored record whose headers could not be read: so that it stays a dead one."""
-
-Made = Callable[[int], None]
-"""Called with how many more records are done."""
 
 
 class Copied(msgspec.Struct, frozen=True):
@@ -51,13 +49,9 @@ class Backup:
         held = topic.ranges(partitions)
         self._bounds = {one: _missing(self._copy, one, held[one]) for one in partitions}
 
-    @property
-    def total(self) -> int:
-        """How many offsets there are to write."""
-        return sum(after - first for first, after in self._bounds.values())
-
-    def run(self, made: Made) -> Copied:
+    def run(self, say: Say) -> Copied:
         """Write. What is written is whole after every end, and the next one goes on there."""
+        pace = Pace(sum(after - first for first, after in self._bounds.values()), say)
         self._records = 0
         with self._copy.locked():
             for partition, (first, after) in self._bounds.items():
@@ -66,19 +60,19 @@ class Backup:
                     raise OstatokError("Somebody else has written to the copy meanwhile.")
                 for begin in range(first, after, PIECE_RECORDS_MAX):
                     end = min(begin + PIECE_RECORDS_MAX, after)
-                    self._copy.add(partition, begin, end, self._read(partition, begin, end, made))
+                    self._copy.add(partition, begin, end, self._read(partition, begin, end, pace))
             ends = {one: after for one, (_, after) in self._bounds.items()}
             self._copy.note_ends(ends)
         return Copied(self._records, ends)
 
-    def _read(self, partition: int, first: int, after: int, made: Made) -> Iterator[Record]:
+    def _read(self, partition: int, first: int, after: int, pace: Pace) -> Iterator[Record]:
         """Give records as they come: a piece of them may be larger than the memory."""
         chunks = RecordReader(self._settings, "backup").read({partition: (first, after)})
         with closing(chunks):
             for chunk in chunks:
                 yield from chunk
                 self._records += len(chunk)
-                made(len(chunk))
+                pace.made(len(chunk))
 
 
 class Restore:
@@ -105,10 +99,11 @@ class Restore:
             if _end(self._pieces[partition]) < end:
                 raise OstatokError(
                     f"The copy lacks the end of partition {partition}: it was at {end}, and its "
-                    f"last file ends at {_end(self._pieces[partition])}."
+                    f"last file ends at {_end(self._pieces[partition])}.",
+                    hint="Copy the folder again. If the file is gone for good, delete ends.json; "
+                    "`ostatok reseed` writes what the ledger has of the rest.",
                 )
-        topic = Topic(unlimited(settings, many))
-        _, partitions = topic.ensure()
+        topic, (_, partitions) = made_for_old_records(settings, many)
         if partitions != many:
             raise JournalMismatch(
                 f"Topic {topic.name} has {partitions} partitions, the copy has {many}.",
@@ -120,20 +115,17 @@ class Restore:
                 raise self._not_the_copy(partition)
         self._moved = False
 
-    @property
-    def total(self) -> int:
-        """How many offsets there are to write."""
-        return sum(_end(self._pieces[one]) - held.end for one, held in self._held.items())
-
-    def run(self, made: Made) -> Copied:
+    def run(self, say: Say) -> Copied:
         """Write, each record as it was."""
+        left = sum(_end(self._pieces[one]) - held.end for one, held in self._held.items())
+        pace = Pace(left, say)
         records = RowWriter(self._settings).write_all(
-            draft for partition in self._pieces for draft in self._drafts(partition, made)
+            draft for partition in self._pieces for draft in self._drafts(partition, pace)
         )
         held = Topic(self._settings).ranges(self._held)
         return Copied(records, {one: there.end for one, there in held.items()}, self._moved)
 
-    def _drafts(self, partition: int, made: Made) -> Iterator[Draft]:
+    def _drafts(self, partition: int, pace: Pace) -> Iterator[Draft]:
         there = self._held[partition]
         number = -1
         for number, record in enumerate(self._records(partition, self._pieces[partition])):
@@ -143,7 +135,7 @@ class Restore:
                 continue
             self._moved |= record.offset != number
             yield _draft(record)
-            made(1)
+            pace.made(1)
         if there.end > number + 1:
             raise self._not_the_copy(partition)
 
@@ -170,9 +162,22 @@ class Restore:
         )
 
 
-def unlimited(settings: Settings, partitions: int) -> Settings:
-    """Settings of a topic that is written anew: old records, which retention would cut at once."""
-    return settings.model_copy(update={"topic_partitions": partitions, "topic_retention_ms": -1})
+def made_for_old_records(settings: Settings, partitions: int) -> tuple[Topic, tuple[str, int]]:
+    """Make the topic, or see that it keeps everything: retention would cut old records at once.
+
+    Gives it with its id and its number of partitions.
+    """
+    topic = Topic(
+        settings.model_copy(update={"topic_partitions": partitions, "topic_retention_ms": -1})
+    )
+    try:
+        return topic, topic.ensure()
+    except JournalMismatch as error:
+        raise JournalMismatch(
+            str(error),
+            hint="Its records will have their old times: give it retention.ms=-1 while they are "
+            "written, and set it back once the ledger has them.",
+        ) from error
 
 
 def _end(pieces: Sequence[Piece]) -> int:

@@ -1,8 +1,9 @@
 """A copy of the topic in a folder: files that any program can read, each written once.
 
 ``copy.json`` says of which topic; ``<partition>/<first>-<after>.jsonl.gz`` holds the records of the
-offsets [first, after), one a line. A file appears whole or not at all, and never changes: so a copy
-of the folder, made at any moment, is a copy of the topic too.
+offsets [first, after), one a line; ``ends.json`` says how far the last backup came, and alone is
+replaced. A file appears whole or not at all. So a copy of the folder that took ``ends.json`` first
+is a copy of the topic, made at any moment.
 """
 
 import base64
@@ -173,7 +174,10 @@ class TopicCopy:
             text = (self._folder / "ends.json").read_bytes()
         except FileNotFoundError:
             return {}
-        return msgspec.json.decode(text, type=dict[int, int])
+        try:
+            return msgspec.json.decode(text, type=dict[int, int])
+        except msgspec.DecodeError as error:
+            raise OstatokError(f"{self._folder / 'ends.json'} can't be read: {error}.") from None
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 from ostatok.errors import JournalUnavailable, OstatokError
 from ostatok.kafka import configuring, librdkafka_config, quiet
 from ostatok.settings import Settings
-from ostatok.topic import POLL_SECONDS, TIMEOUT_SECONDS, Topic
+from ostatok.topic import GRACE_SECONDS, POLL_SECONDS, TIMEOUT_SECONDS, Topic
 
 
 def delete(settings: Settings) -> None:
@@ -23,8 +23,10 @@ def delete(settings: Settings) -> None:
         admin = AdminClient(librdkafka_config(settings) | quiet())
     try:
         admin.delete_topics([topic.name], request_timeout=TIMEOUT_SECONDS)[topic.name].result(
-            TIMEOUT_SECONDS
+            TIMEOUT_SECONDS + GRACE_SECONDS
         )
+    except TimeoutError:
+        raise JournalUnavailable("Kafka did not answer in time.") from None
     except KafkaException as error:
         raise JournalUnavailable(f"Kafka: {error.args[0].str()}.") from error
     give_up_at = time.monotonic() + TIMEOUT_SECONDS

@@ -145,10 +145,13 @@ def disputed(services: Services) -> tuple[Settings, str, str]:
 
 
 @pytest.mark.parametrize("swap", [False, True])
-def test_what_a_stopped_rebuild_held_back_is_not_lost(services: Services, *, swap: bool) -> None:
+def test_what_a_stopped_rebuild_held_back_is_not_lost(
+    services: Services, monkeypatch: pytest.MonkeyPatch, *, swap: bool
+) -> None:
     """It had gone past a record whose operation counts in a partition that it had not come to."""
     settings, winner, loser = disputed(services)
     right = dump(settings)
+    monkeypatch.setattr("ostatok.pace.SECONDS_BETWEEN", 0)
     stop = asyncio.Event()
 
     def stop_behind_the_loser(_: str) -> None:

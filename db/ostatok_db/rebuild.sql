@@ -107,7 +107,7 @@ WITH found AS (
        OR (l.inn, l.amount, l.document_number, l.document_date, l.received_at)
           IS DISTINCT FROM (r.inn, r.amount, r.document_number, r.document_date, r.received_at)
     UNION ALL
-    SELECT l.inn, 'balance', l.balance::text, r.inn IS NOT NULL
+    SELECT l.inn, 'balance', coalesce(r.balance, l.balance)::text, r.inn IS NOT NULL
     FROM {live}.organization AS l LEFT JOIN {second}.organization AS r USING (inn)
     WHERE r.inn IS NULL OR l.entries > r.entries
        OR l.entries = r.entries AND l.balance <> r.balance
@@ -172,7 +172,7 @@ WITH ahead AS MATERIALIZED (
     FROM logged AS l FULL JOIN {second}.balance_log AS r USING (inn, entry)
     WHERE ROW(l.*) IS DISTINCT FROM ROW(r.*)
     UNION ALL
-    SELECT coalesce(l.inn, r.inn), 'balance', coalesce(l.balance, r.balance)::text,
+    SELECT coalesce(l.inn, r.inn), 'balance', coalesce(r.balance, l.balance)::text,
            l.inn IS NOT NULL, r.inn IS NOT NULL
     FROM {live}.organization AS l FULL JOIN {second}.organization AS r USING (inn)
     WHERE l.entries = r.entries AND ROW(l.*) IS DISTINCT FROM ROW(r.*)

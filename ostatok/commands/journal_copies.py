@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from ostatok.commands.options import INTERRUPTED, of_up, settings_of
+from ostatok.commands.options import INTERRUPTED, of_up, progress, settings_of
 from ostatok.errors import OstatokError
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def topic() -> None:
 def backup(*, folder: Path, data: Path | None) -> None:
     """Write what the topic has and FOLDER has not: all at first, then what came since.
 
-    Runs beside the system. A file in FOLDER is whole and never changes, so FOLDER can be copied
-    elsewhere at any moment. Ctrl-C is safe.
+    Runs beside the system. A file in FOLDER is whole and never changes, but ends.json: copy that
+    first, and FOLDER can be copied elsewhere at any moment. Ctrl-C is safe.
     """
     from ostatok.backup import Backup  # noqa: PLC0415
 
@@ -83,15 +83,15 @@ def reseed(*, data: Path | None, dry_run: bool) -> None:
     stays lost: the bank's own bytes, repeats, and dead letters. `ostatok rebuild --new-topic`
     shows that payments and balances are the same, and --swap goes on with the new topic.
     """
-    from ostatok.local.screen import Screen  # noqa: PLC0415
     from ostatok_stream.reseed import reseed as run  # noqa: PLC0415
 
     try:
-        done = run(settings_of(data), Screen(sys.stderr).progress, dry_run=dry_run)
+        with progress() as say:
+            done = run(settings_of(data), say, dry_run=dry_run)
     except KeyboardInterrupt:
         _stopped()
     click.echo(
-        f"{done.held:,} payments were in the topic, {done.written:,} "
+        f"{done.records:,} records of payments were in the topic, {done.written:,} "
         f"{'would be' if dry_run else 'are'} written."
     )
     click.echo(
@@ -107,12 +107,9 @@ def _stopped() -> NoReturn:
 
 
 def _run(begin: "Callable[[], Backup | Restore]") -> "Copied":
-    from ostatok.local.screen import Screen  # noqa: PLC0415
-    from ostatok.pace import Pace  # noqa: PLC0415
-
     try:
-        work = begin()
-        return work.run(Pace(work.total, Screen(sys.stderr).progress).made)
+        with progress() as say:
+            return begin().run(say)
     except KeyboardInterrupt:
         _stopped()
     except OSError as error:

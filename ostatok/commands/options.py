@@ -1,5 +1,8 @@
 """What the commands have in common."""
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +32,18 @@ def settings_of(data: Path | None) -> "Settings":
     # Events go to standard error, and never into the file of a process that has one.
     logs.configure(settings.model_copy(update={"log_file": None}))
     return settings
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Let long work say how far it is, on standard error."""
+    from ostatok.local.screen import Screen  # noqa: PLC0415
+
+    screen = Screen(sys.stderr)
+    try:
+        yield screen.progress
+    finally:
+        screen.end()
 
 
 def as_text(value: Any) -> str:

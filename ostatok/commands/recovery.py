@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ostatok.commands.options import INTERRUPTED, as_text, of_up, settings_of
+from ostatok.commands.options import INTERRUPTED, as_text, of_up, progress, settings_of
 from ostatok.errors import OstatokError
 
 if TYPE_CHECKING:
@@ -61,10 +61,10 @@ def audit(*, data: Path | None, as_json: bool, digest: bool, against: Path | Non
 
         click.echo(check(settings, against))
         return
-    from ostatok.local.screen import Screen  # noqa: PLC0415
     from ostatok_stream.audit import audit as run  # noqa: PLC0415
 
-    report = run(settings, Screen(sys.stderr).progress)
+    with progress() as say:
+        report = run(settings, say)
     if as_json:
         click.echo(as_text(report))
         sys.exit(1 if report.wrong else 0)
@@ -107,7 +107,6 @@ def replay(
     Runs beside the system. What has its outcome is seen and left alone; what differs from it is
     reported and not changed. Ctrl-C stops it between two batches; it says how to go on.
     """
-    from ostatok.local.screen import Screen  # noqa: PLC0415
     from ostatok.payment import is_inn  # noqa: PLC0415
     from ostatok_stream.replay import Wanted  # noqa: PLC0415
     from ostatok_stream.replay import replay as run  # noqa: PLC0415
@@ -116,9 +115,8 @@ def replay(
         raise click.BadParameter("must be 10 or 12 digits", param_hint="--inn")
     wanted = Wanted(_bound("--from", since), _bound("--to", until), inn, dry_run)
     settings = settings_of(data)
-    replayed = asyncio.run(
-        _until_interrupted(lambda stop: run(settings, wanted, Screen(sys.stderr).progress, stop))
-    )
+    with progress() as say:
+        replayed = asyncio.run(_until_interrupted(lambda stop: run(settings, wanted, say, stop)))
     click.echo("Would be:" if dry_run else "Done:")
     for outcome, count in sorted(replayed.outcomes.items()):
         if count:
@@ -147,7 +145,6 @@ def rebuild(  # noqa: PLR0913  # one for each option
     The system goes on meanwhile. Prints what differs, by INN, and exits 1 then; with --swap the new
     ledger takes the live one's place, in one transaction, and what differed is mended.
     """
-    from ostatok.local.screen import Screen  # noqa: PLC0415
     from ostatok_db.second import Pair  # noqa: PLC0415
     from ostatok_stream.rebuild import Wanted  # noqa: PLC0415
     from ostatok_stream.rebuild import rebuild as run  # noqa: PLC0415
@@ -167,9 +164,8 @@ def rebuild(  # noqa: PLR0913  # one for each option
         click.echo(f"The schema {pair.second} is gone.")
         return
     wanted = Wanted(swap=swap, keep=keep, fresh=fresh, new_topic=new_topic)
-    rebuilt = asyncio.run(
-        _until_interrupted(lambda stop: run(settings, wanted, Screen(sys.stderr).progress, stop))
-    )
+    with progress() as say:
+        rebuilt = asyncio.run(_until_interrupted(lambda stop: run(settings, wanted, say, stop)))
     if not rebuilt.finished:
         click.echo("Stopped. The same command goes on from here.")
         sys.exit(INTERRUPTED)
@@ -197,7 +193,8 @@ def _report(rebuilt: "Rebuilt", *, new_topic: bool) -> None:
         if new_topic:
             raise OstatokError(
                 "The new topic lacks what the ledger has, or has it otherwise.",
-                hint="`ostatok reseed` writes the payments that it lacks; then the same command.",
+                hint="`ostatok reseed` writes what it lacks; then the same command. What is listed "
+                "after that is otherwise in the new topic, and --swap takes it as it is there.",
             )
         raise OstatokError(
             "The live ledger is not what the journal makes.",

@@ -21,9 +21,7 @@ class Screen:
 
     def line(self, text: str = "") -> None:
         """Say something that stays, below all progress so far."""
-        if self._is_terminal and self._counting:
-            self._write("\n")
-        self._counting = ""
+        self.end()
         self._write(f"{text}\n")
 
     def progress(self, text: str) -> None:
@@ -41,6 +39,12 @@ class Screen:
             self._write(f"{text}\n")
             self._last = time.monotonic()
         self._counting = text
+
+    def end(self) -> None:
+        """Leave what was counted on its line: what is said next begins a new one."""
+        if self._is_terminal and self._counting:
+            self._write("\n")
+        self._counting = ""
 
     def _step(self, text: str) -> None:
         if self._is_terminal and self._counting:

@@ -92,7 +92,10 @@ class Builder:
             ]
 
     def _gather(self, chunks: Generator[list[Record]], positions: dict[int, int]) -> _Some | None:
-        """Read as many records as the transactions of one turn take; None at the end. Blocks."""
+        """Read as many records as the transactions of one turn take; None at the end. Blocks.
+
+        What is to be held back is noted before it returns.
+        """
         records: list[Record] = []
         many = self._settings.stream_batch_records_max * self._settings.stream_connections
         for chunk in chunks:

@@ -21,8 +21,14 @@ from ostatok_stream.builder import Builder
 BEHIND_RECORDS_MAX = 5_000
 """How far behind the second ledger may be when a swap begins: it catches up under the locks."""
 
+CATCH_UP_RECORDS_MAX = 20_000
+"""How much a swap applies under its locks."""
+
 ROUNDS_MAX = 100
+"""How often a rebuild comes to where the live ledger was when that began."""
+
 SWAPS_MAX = 10
+"""How often it tries to lock."""
 
 CATCH_UP_SECONDS_MAX = 20
 """How long a swap may hold its locks: workers and reads wait for them."""
@@ -185,7 +191,7 @@ class _Rebuild:
         late = asyncio.Event()
         asyncio.get_running_loop().call_later(CATCH_UP_SECONDS_MAX, late.set)
         behind = await self._behind(await asyncio.to_thread(self._goal))
-        if behind > 4 * BEHIND_RECORDS_MAX or not await self._build(late):
+        if behind > CATCH_UP_RECORDS_MAX or not await self._build(late):
             raise LedgerError(
                 f"{behind} records came meanwhile: applying them would hold the live ledger's "
                 "locks for too long. Nothing was swapped.",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import msgspec
 
 from ostatok import journal
-from ostatok.backup import unlimited
+from ostatok.backup import made_for_old_records
 from ostatok.errors import JournalMismatch, OstatokError
 from ostatok.journal import body_of, headers_of, key_of
 from ostatok.pace import Pace, Say
@@ -23,8 +23,8 @@ RESEEDS_HEADER = "ostatok-reseeds"
 class Reseeded(msgspec.Struct, frozen=True):
     """What a reseed did, or would do."""
 
-    held: int
-    """Payments that the topic held before."""
+    records: int
+    """Records that can be payments which the topic held before; repeats are some too."""
     written: int
     repeats: int
     """What the old ledger has that is no payment, and is not in the topic unless it held it."""
@@ -42,7 +42,7 @@ def reseed(settings: Settings, say: Say, *, dry_run: bool) -> Reseeded:
         stored = payments.stored()
         if not stored:
             raise OstatokError(f"The ledger knows no topic {settings.topic}: it has no payments.")
-        topic = Topic(unlimited(settings, len(stored)))
+        topic = Topic(settings)
         described = topic.describe()
         if described is not None and described[0] in {topic_id for _, topic_id in stored.values()}:
             raise JournalMismatch(
@@ -51,7 +51,7 @@ def reseed(settings: Settings, say: Say, *, dry_run: bool) -> Reseeded:
                 "one: `ostatok audit`.",
             )
         if not dry_run:
-            described = topic.ensure()
+            topic, described = made_for_old_records(settings, len(stored))
         if described is not None and described[1] != len(stored):
             raise JournalMismatch(
                 f"Topic {settings.topic} has {described[1]} partitions, the ledger was built from "
@@ -85,10 +85,9 @@ def _hold(payments: Payments, settings: Settings, topic: Topic, partitions: int,
 
 
 def _drafts(payments: Payments, pace: Pace) -> Iterator[Draft]:
-    for number, paid in enumerate(payments.read_missing(), 1):
+    for paid in payments.read_missing():
         yield _draft(paid)
-        if number % 1_000 == 0:
-            pace.made(1_000)
+        pace.made(1)
 
 
 def _draft(paid: Paid) -> Draft:
@@ -98,4 +97,6 @@ def _draft(paid: Paid) -> Draft:
     ]
     # Kafka refuses a record of the future; the header keeps what the ledger has.
     timestamp_ms = min(int(paid.received_at.timestamp() * 1000), int(time.time() * 1000))
-    return Draft(key_of(paid.payment.inn), body_of(paid.payment), headers, None, timestamp_ms)
+    return Draft(
+        key_of(paid.payment.inn), body_of(paid.payment), headers, timestamp_ms=timestamp_ms
+    )
