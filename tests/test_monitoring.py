@@ -130,7 +130,7 @@ def test_a_topic_that_is_gone_can_not_be_made_again() -> None:
     """The hint leads to what can be done; `migrate` is for a ledger that knows no topic."""
     with pytest.raises(JournalMismatch, match="There is no topic payments, and the ledger") as said:
         check_topic({0: (5, TOPIC_ID)}, topic=TOPIC, described=None)
-    assert "docs/reliability.md" in str(said.value.hint)
+    assert "docs/recovery.md" in str(said.value.hint)
     with pytest.raises(JournalMismatch, match="knows no topic payments") as said:
         check_topic({}, topic=TOPIC, described=None)
     assert said.value.hint == "Run `ostatok migrate`."

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import psycopg
+import pytest
 from support.journal import INNS, apply_topic, make_topic, webhook
 from support.payments import document
 from support.rebuilding import SECOND, rebuild, schemas
@@ -39,6 +40,7 @@ def test_swaps_under_live_webhooks(services: Services, tmp_path: Path) -> None:
         assert "Everything agrees." in system.run("audit")
 
 
+@pytest.mark.long
 def test_one_that_is_killed_at_any_moment_leaves_a_whole_ledger(
     services: Services, tmp_path: Path
 ) -> None:

@@ -141,7 +141,7 @@ def test_a_topic_made_anew_stops_the_worker(empty: System) -> None:
     produce(empty.settings, [{"key": INN, "value": body(payer_inn=INN)} for _ in range(3)])
     refused = failed_start(empty)
     assert "made anew" in refused
-    assert "docs/reliability.md" in refused
+    assert "docs/recovery.md" in refused
     assert "Traceback" not in refused
     assert outcomes(empty)["applied"] == 1
 
