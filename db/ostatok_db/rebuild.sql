@@ -12,6 +12,24 @@ SELECT pg_advisory_unlock(hashtextextended('ostatok rebuild ' || %(schema)s, 0))
 -- Topics besides its own that a ledger is made of.
 SELECT DISTINCT topic FROM applied_offset WHERE topic <> %(topic)s ORDER BY topic;
 
+-- name: count_payments_in
+-- How many payments of the live ledger lie in ranges of partitions.
+SELECT count(*)
+FROM unnest(%(partitions)s::integer[], %(firsts)s::bigint[], %(afters)s::bigint[])
+     AS read (partition, first, after)
+JOIN {live}.payment AS paid
+  ON paid.topic = %(topic)s AND paid.partition = read.partition
+ AND paid."offset" >= read.first AND paid."offset" < read.after;
+
+-- name: payments_in
+-- Where they lie.
+SELECT paid.partition, paid."offset"
+FROM unnest(%(partitions)s::integer[], %(firsts)s::bigint[], %(afters)s::bigint[])
+     AS read (partition, first, after)
+JOIN {live}.payment AS paid
+  ON paid.topic = %(topic)s AND paid.partition = read.partition
+ AND paid."offset" >= read.first AND paid."offset" < read.after;
+
 -- name: counted_elsewhere
 -- Of operations read with an INN each, those that count with another one in the live ledger; where
 -- that payment lies, and among how many partitions.

@@ -105,15 +105,14 @@ class Builder:
         if not records:
             return None
         entries, dead = journal.read(records, self._partitions)
-        elsewhere = self._pair.counted_elsewhere(
-            [(entry.payment.operation_id, entry.payment.inn) for entry in entries]
-        )
+        ranges = dict(ranges_of(records, positions))
+        elsewhere = self._pair.counted_elsewhere(entries, ranges)
         held = [entry for entry in entries if not _counts(entry, elsewhere)]
         self._held_back.add(
             [Held(one.partition, one.offset, one.payment.operation_id) for one in held]
         )
         entries = [entry for entry in entries if _counts(entry, elsewhere)] if held else entries
-        return _Some(entries, dead, dict(ranges_of(records, positions)))
+        return _Some(entries, dead, ranges)
 
     async def _apply(self, some: _Some) -> None:
         batch = self._batch(some.entries, some.dead, some.bounds)
