@@ -6,7 +6,6 @@ replaced. A file appears whole or not at all. So a copy of the folder that took 
 is a copy of the topic, made at any moment.
 """
 
-import base64
 import fcntl
 import gzip
 import os
@@ -22,6 +21,7 @@ import msgspec
 
 from ostatok.errors import OstatokError
 from ostatok.journal import Record
+from ostatok.readable import Text, bytes_of, text_of
 
 FORMAT = 1
 COMPRESSION_LEVEL = 1
@@ -49,21 +49,12 @@ class Piece(NamedTuple):
     path: Path
 
 
-class _Base64(msgspec.Struct):
-    """Bytes that are no text."""
-
-    base64: str
-
-
-_Text = str | _Base64 | None
-
-
 class _Line(msgspec.Struct):
     offset: int
     timestamp_ms: int
-    key: _Text
-    value: _Text
-    headers: list[tuple[str, _Text]] | None
+    key: Text
+    value: Text
+    headers: list[tuple[str, Text]] | None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -203,9 +194,9 @@ def _line(record: Record) -> _Line:
     return _Line(
         record.offset,
         record.timestamp_ms,
-        _text(record.key),
-        _text(record.value),
-        None if headers is None else [(name, _text(value)) for name, value in headers],
+        text_of(record.key),
+        text_of(record.value),
+        None if headers is None else [(name, text_of(value)) for name, value in headers],
     )
 
 
@@ -215,22 +206,7 @@ def _record(partition: int, line: _Line) -> Record:
         partition,
         line.offset,
         line.timestamp_ms,
-        _bytes(line.key),
-        _bytes(line.value),
-        None if headers is None else [(name, _bytes(value)) for name, value in headers],
+        bytes_of(line.key),
+        bytes_of(line.value),
+        None if headers is None else [(name, bytes_of(value)) for name, value in headers],
     )
-
-
-def _text(raw: bytes | None) -> _Text:
-    if raw is None:
-        return None
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return _Base64(base64.b64encode(raw).decode())
-
-
-def _bytes(text: _Text) -> bytes | None:
-    if isinstance(text, _Base64):
-        return base64.b64decode(text.base64)
-    return None if text is None else text.encode()

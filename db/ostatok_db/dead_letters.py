@@ -1,6 +1,5 @@
 """Dead letters as operators see them, and what they decide."""
 
-import base64
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -12,6 +11,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ostatok.errors import DeadLetterDecided, DeadLetterUnknown
+from ostatok.readable import text_of
 from ostatok.settings import Settings
 from ostatok_db.connection import USE_SCHEMA, conninfo, mapped_errors
 from ostatok_db.queries import queries
@@ -103,20 +103,11 @@ class Content(msgspec.Struct, frozen=True):
         """The record for a reader of JSON: what is no text is in base64, and says so."""
         headers = zip(self.header_names, self.header_values, strict=True)
         return {
-            "key": _shown(self.key),
-            "value": _shown(self.value),
-            "headers": [[_shown(name), _shown(value)] for name, value in headers],
+            "key": text_of(self.key),
+            "value": text_of(self.value),
+            "headers": [[text_of(name), text_of(value)] for name, value in headers],
             "timestamp_ms": self.timestamp_ms,
         }
-
-
-def _shown(raw: bytes | None) -> Any:
-    if raw is None:
-        return None
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(raw).decode()}
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -215,8 +206,8 @@ class DeadLetters:
         decided since it was read, too, and it is not to be decided ``again``.
         """
         with self._transaction():
-            wait = {"milliseconds": f"{LOCK_SECONDS_MAX * 1000}"}
-            self._connection.execute(queries["wait_briefly"], wait)
+            wait = {"name": "lock_timeout", "limit": f"{LOCK_SECONDS_MAX}s"}
+            self._connection.execute(queries["limit_transaction"], wait)
             self._connection.execute(queries["lock_dead_letter"], self._where(letter))
             # Not the dead letter itself: its table would be locked until Kafka has answered.
             made = [] if again else self.decisions(letter)

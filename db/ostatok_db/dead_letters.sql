@@ -36,10 +36,6 @@ SELECT decision, reason, new_partition, new_offset, decided_by, decided_at
 FROM ostatok_service.dead_letter_decision
 WHERE topic = %(topic)s AND partition = %(partition)s AND "offset" = %(offset)s ORDER BY id;
 
--- name: wait_briefly
--- Lets the rest of this transaction wait for a lock only so long.
-SELECT set_config('lock_timeout', %(milliseconds)s, true);
-
 -- name: lock_dead_letter
 -- Lets one session at a time decide about a dead letter, until its transaction ends. Locks no table
 -- and no row: between this and the end lies a wait for Kafka.

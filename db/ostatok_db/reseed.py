@@ -40,6 +40,7 @@ class Payments(Session):
         super().__init__(connection, settings)
         with mapped_errors():
             connection.execute(queries["make_held"])
+            connection.execute(queries["make_missing"])
 
     def hold(self, entries: Iterable[Entry]) -> None:
         """Know that the topic holds these."""

@@ -14,22 +14,23 @@ CREATE TEMPORARY TABLE held (
 -- Takes some of it in.
 COPY held FROM STDIN;
 
--- name: count_missing
--- How many payments the topic lacks: of those that it has it holds the same record, or one like it.
-SELECT count(*) FROM payment AS paid WHERE topic = %(topic)s AND NOT EXISTS (
+-- name: make_missing
+-- The payments that the topic lacks: of the others it holds the same record, or one like it.
+CREATE TEMPORARY VIEW missing AS
+SELECT * FROM payment AS paid WHERE NOT EXISTS (
     SELECT FROM held WHERE held.operation_id = paid.operation_id AND held.inn = paid.inn
     AND held.amount = paid.amount AND held.document_number = paid.document_number
     AND held.document_date = paid.document_date);
+
+-- name: count_missing
+-- How many those are.
+SELECT count(*) FROM missing WHERE topic = %(topic)s;
 
 -- name: read_missing
 -- Those, in the order in which their partitions had them.
 SELECT operation_id::text, amount, inn, document_number, document_date, source, request_id,
        received_at, partition, "offset"
-FROM payment AS paid WHERE topic = %(topic)s AND NOT EXISTS (
-    SELECT FROM held WHERE held.operation_id = paid.operation_id AND held.inn = paid.inn
-    AND held.amount = paid.amount AND held.document_number = paid.document_number
-    AND held.document_date = paid.document_date)
-ORDER BY partition, "offset";
+FROM missing WHERE topic = %(topic)s ORDER BY partition, "offset";
 
 -- name: count_others
 -- Records that are no payments: repeats, and dead letters.

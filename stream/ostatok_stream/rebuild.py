@@ -17,6 +17,7 @@ from ostatok_db.ledger import check_topic
 from ostatok_db.migrate import adopt_topic, migrate
 from ostatok_db.second import Difference, Pair
 from ostatok_stream.builder import Builder
+from ostatok_stream.new_topic import check_new
 
 BEHIND_RECORDS_MAX = 5_000
 """How far behind the second ledger may be when a swap begins: it catches up under the locks."""
@@ -223,16 +224,13 @@ def _check(pair: Pair, topic: Topic, *, new_topic: bool) -> tuple[str, int]:
             f"There is no topic {topic.name}.",
             hint="`ostatok topic restore` makes one of a copy, `ostatok reseed` of the ledger.",
         )
-    elif described[0] in {topic_id for _, topic_id in stored.values()}:
-        raise JournalMismatch(
-            f"Topic {topic.name} is the one that the ledger was built from.",
-            hint="Leave --new-topic out.",
-        )
-    elif described[1] != len(stored):
-        raise JournalMismatch(
-            f"Topic {topic.name} has {described[1]} partitions, the ledger was built from "
-            f"{len(stored)}.",
-            hint="Delete it, and restore or reseed another.",
+    else:
+        check_new(
+            stored,
+            topic=topic.name,
+            described=described,
+            own_hint="Leave --new-topic out.",
+            partitions_hint="Delete it, and restore or reseed another.",
         )
     ranges = topic.ranges(range(described[1]))
     cut = {one: held.earliest for one, held in ranges.items() if held.earliest > 0}

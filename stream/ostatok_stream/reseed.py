@@ -7,7 +7,7 @@ import msgspec
 
 from ostatok import journal
 from ostatok.backup import made_for_old_records
-from ostatok.errors import JournalMismatch, OstatokError
+from ostatok.errors import OstatokError
 from ostatok.journal import body_of, headers_of, key_of
 from ostatok.pace import Pace, Say
 from ostatok.record_reader import RecordReader
@@ -15,6 +15,7 @@ from ostatok.record_writer import Draft, RowWriter
 from ostatok.settings import Settings
 from ostatok.topic import Topic
 from ostatok_db.reseed import Paid, Payments
+from ostatok_stream.new_topic import check_new
 
 RESEEDS_HEADER = "ostatok-reseeds"
 """Names the record that another was made in the place of, in the lost topic."""
@@ -44,20 +45,17 @@ def reseed(settings: Settings, say: Say, *, dry_run: bool) -> Reseeded:
             raise OstatokError(f"The ledger knows no topic {settings.topic}: it has no payments.")
         topic = Topic(settings)
         described = topic.describe()
-        if described is not None and described[0] in {topic_id for _, topic_id in stored.values()}:
-            raise JournalMismatch(
-                f"Topic {settings.topic} is the one that the ledger was built from.",
-                hint="A reseed fills another that takes its place. To see what is wrong with this "
-                "one: `ostatok audit`.",
+        if described is not None:
+            check_new(
+                stored,
+                topic=settings.topic,
+                described=described,
+                own_hint="A reseed fills another that takes its place. To see what is wrong with "
+                "this one: `ostatok audit`.",
+                partitions_hint="Delete it: a reseed makes one that is right.",
             )
         if not dry_run:
             topic, described = made_for_old_records(settings, len(stored))
-        if described is not None and described[1] != len(stored):
-            raise JournalMismatch(
-                f"Topic {settings.topic} has {described[1]} partitions, the ledger was built from "
-                f"{len(stored)}.",
-                hint="Delete it: a reseed makes one that is right.",
-            )
         held = 0
         if described is not None:
             held = _hold(payments, settings, topic, described[1], say)
