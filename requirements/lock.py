@@ -9,10 +9,13 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 LOCKS = {  # The widest first: the others take their versions from it.
-    "dev.txt": ["--extra", "local", "--group", "build", "--group", "dev"],
+    "dev.txt": [
+        *("--extra", "local", "--extra", "telemetry"),
+        *("--group", "build", "--group", "dev"),
+    ],
     "bench.txt": ["--group", "bench"],
     "local.txt": ["--extra", "local", "--group", "build"],
-    "service.txt": ["--group", "build"],
+    "service.txt": ["--extra", "telemetry", "--group", "build"],
 }
 
 
