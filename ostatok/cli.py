@@ -13,6 +13,7 @@ import click
 from ostatok import __version__
 from ostatok.commands.dead_letters import dead_letters
 from ostatok.commands.journal_copies import reseed, topic
+from ostatok.commands.options import INTERRUPTED
 from ostatok.commands.recovery import audit, rebuild, replay
 from ostatok.commands.simulate import simulate
 from ostatok.errors import OstatokError
@@ -31,6 +32,9 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except OstatokError as error:
             _fail(error)
+        except KeyboardInterrupt:
+            click.echo("Stopped.", err=True)
+            sys.exit(INTERRUPTED)
 
 
 def _fail(error: OstatokError) -> NoReturn:

@@ -20,6 +20,9 @@ class Session:
 
     writes = False
 
+    statement_seconds_max: float | None = None
+    """How long one statement may take; None for as long as it needs."""
+
     def __init__(self, connection: psycopg.Connection[TupleRow], settings: Settings) -> None:
         """Work on an open connection; :meth:`connect` opens one."""
         self._connection = connection
@@ -30,7 +33,12 @@ class Session:
         """Open one; what is ``given`` is the class's own."""
         with mapped_errors():
             connection = psycopg.connect(
-                conninfo(settings, name=cls.name, writes=cls.writes),
+                conninfo(
+                    settings,
+                    name=cls.name,
+                    statement_seconds_max=cls.statement_seconds_max,
+                    writes=cls.writes,
+                ),
                 autocommit=True,
                 # Each statement is planned for the tables as they are now.
                 prepare_threshold=None,

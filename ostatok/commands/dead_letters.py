@@ -1,7 +1,5 @@
 """The commands about dead letters: look at them, redrive them, or discard them."""
 
-import getpass
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ostatok.commands.options import as_text, of_up, settings_of
+from ostatok.commands.options import as_text, me, of_up, settings_of
 from ostatok.errors import NotRedrivable, OstatokError
 
 if TYPE_CHECKING:
@@ -104,7 +102,7 @@ def redrive(
             raise click.UsageError("--value corrects one dead letter: give its position.")
         settings = settings_of(which["data"])
         _check_journal(settings)
-        work = Redrive(letters, RecordWriter(settings), by or _me())
+        work = Redrive(letters, RecordWriter(settings), by or me())
         # All are looked at before any is published.
         payments = [_checked(work, letter, corrected) for letter in found]
         for letter, payment in zip(found, payments, strict=True):
@@ -129,16 +127,8 @@ def discard(*, because: str, again: bool, by: str | None, dry_run: bool, **which
     with _opened(which) as (letters, filters):
         for letter in _chosen(letters, filters(decided=None if again else False), again=again):
             if not dry_run:
-                letters.discard(letter, by=by or _me(), because=because, again=again)
+                letters.discard(letter, by=by or me(), because=because, again=again)
             click.echo(f"{letter.position}{' would be' if dry_run else ''} discarded.")
-
-
-def _me() -> str:
-    """Who runs this, by name; in a container the user may have none."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"user {os.getuid()}"
 
 
 @contextmanager

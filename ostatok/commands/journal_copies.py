@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from ostatok.commands.options import INTERRUPTED, of_up, progress, settings_of
+from ostatok.commands.runs import Result, recorded
 from ostatok.errors import OstatokError
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ def backup(*, folder: Path, data: Path | None) -> None:
     """
     from ostatok.backup import Backup  # noqa: PLC0415
 
-    copied = _run(lambda: Backup(settings_of(data), folder))
-    click.echo(f"{copied.records:,} records written to {folder}: it ends at {_ends(copied)}.")
+    settings = settings_of(data)
+    with recorded(settings, "topic backup") as result:
+        copied = _run(lambda: Backup(settings, folder), result)
+        click.echo(f"{copied.records:,} records written to {folder}: it ends at {_ends(copied)}.")
 
 
 @topic.command()
@@ -50,10 +53,12 @@ def restore(*, folder: Path, data: Path | None) -> None:
     """
     from ostatok.backup import Restore  # noqa: PLC0415
 
-    copied = _run(lambda: Restore(settings_of(data), folder))
-    click.echo(f"{copied.records:,} records written to the topic: it ends at {_ends(copied)}.")
-    if copied.moved:
-        click.echo("Some lie at other offsets than before: the lost topic had skipped offsets.")
+    settings = settings_of(data)
+    with recorded(settings, "topic restore") as result:
+        copied = _run(lambda: Restore(settings, folder), result)
+        click.echo(f"{copied.records:,} records written to the topic: it ends at {_ends(copied)}.")
+        if copied.moved:
+            click.echo("Some lie at other offsets than before: the lost topic had skipped offsets.")
 
 
 @topic.command()
@@ -69,8 +74,9 @@ def delete(*, name: str, data: Path | None) -> None:
     settings = settings_of(data)
     if name != settings.topic:
         raise click.BadParameter(f"the topic is {settings.topic}", param_hint="NAME")
-    run(settings)
-    click.echo(f"The topic {name} is gone.")
+    with recorded(settings, "topic delete"):
+        run(settings)
+        click.echo(f"The topic {name} is gone.")
 
 
 @click.command()
@@ -85,20 +91,24 @@ def reseed(*, data: Path | None, dry_run: bool) -> None:
     """
     from ostatok_stream.reseed import reseed as run  # noqa: PLC0415
 
-    try:
-        with progress() as say:
-            done = run(settings_of(data), say, dry_run=dry_run)
-    except KeyboardInterrupt:
-        _stopped()
-    click.echo(
-        f"{done.records:,} records of payments were in the topic, {done.written:,} "
-        f"{'would be' if dry_run else 'are'} written."
-    )
-    click.echo(
-        f"Not in it, unless it came from a copy: the bank's own bytes, the records of "
-        f"{done.repeats:,} repeats and of {done.dead:,} dead letters. "
-        "`ostatok rebuild --new-topic --swap --keep` keeps what the ledger has of them."
-    )
+    settings = settings_of(data)
+    with recorded(settings, "reseed") as result:
+        try:
+            with progress() as say:
+                done = run(settings, say, dry_run=dry_run)
+        except KeyboardInterrupt:
+            _stopped()
+        result |= {"held": done.records, "written": done.written}
+        result |= {"repeats": done.repeats, "dead": done.dead}
+        click.echo(
+            f"{done.records:,} records of payments were in the topic, {done.written:,} "
+            f"{'would be' if dry_run else 'are'} written."
+        )
+        click.echo(
+            f"Not in it, unless it came from a copy: the bank's own bytes, the records of "
+            f"{done.repeats:,} repeats and of {done.dead:,} dead letters. "
+            "`ostatok rebuild --new-topic --swap --keep` keeps what the ledger has of them."
+        )
 
 
 def _stopped() -> NoReturn:
@@ -106,15 +116,17 @@ def _stopped() -> NoReturn:
     sys.exit(INTERRUPTED)
 
 
-def _run(begin: "Callable[[], Backup | Restore]") -> "Copied":
+def _run(begin: "Callable[[], Backup | Restore]", result: Result) -> "Copied":
     try:
         with progress() as say:
-            return begin().run(say)
+            copied = begin().run(say)
     except KeyboardInterrupt:
         _stopped()
     except OSError as error:
         # A disk that is full, a folder that nobody may write to.
         raise OstatokError(f"{error.filename or 'The folder'}: {error.strerror}.") from None
+    result |= {"records": copied.records, "moved": copied.moved}
+    return copied
 
 
 def _ends(copied: "Copied") -> str:

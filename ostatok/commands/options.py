@@ -1,15 +1,21 @@
 """What the commands have in common."""
 
+import asyncio
+import getpass
+import os
+import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from ostatok.settings import Settings
+
+T = TypeVar("T")
 
 INTERRUPTED = 130
 """The exit status of what Ctrl-C ended, as a shell has it."""
@@ -44,6 +50,37 @@ def progress() -> Iterator[Callable[[str], None]]:
         yield screen.progress
     finally:
         screen.end()
+
+
+def until_interrupted(run: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
+    """Run work that Ctrl-C tells to stop, and let it end what it has in hand; a second one ends it.
+
+    ``run`` is given what says that it is to stop.
+    """
+
+    async def work() -> T:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def interrupt(number: int) -> None:
+            if stop.is_set():
+                # Postgres rolls back what it had in hand.
+                os._exit(128 + number)
+            stop.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, interrupt, number)
+        return await run(stop)
+
+    return asyncio.run(work())
+
+
+def me() -> str:
+    """Who runs this, by name; in a container the user may have none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def as_text(value: Any) -> str:

@@ -3,23 +3,36 @@
 As in cli.py, parts are imported where they run.
 """
 
-import asyncio
-import os
 import shlex
-import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from ostatok.commands.options import INTERRUPTED, as_text, of_up, progress, settings_of
+from ostatok.commands.options import (
+    INTERRUPTED,
+    as_text,
+    of_up,
+    progress,
+    settings_of,
+    until_interrupted,
+)
+from ostatok.commands.runs import (
+    difference_as_text,
+    finding_as_text,
+    of_audit,
+    of_rebuild,
+    of_replay,
+    recorded,
+)
 from ostatok.errors import OstatokError
 
 if TYPE_CHECKING:
+    from ostatok.settings import Settings
     from ostatok_stream.comparing import Finding
     from ostatok_stream.rebuild import Rebuilt
 
@@ -54,31 +67,39 @@ def audit(*, data: Path | None, as_json: bool, digest: bool, against: Path | Non
     if as_json + digest + (against is not None) > 1:
         raise click.UsageError("Only one of --json, --digest and --against.")
     settings = settings_of(data)
-    if digest:
-        from ostatok_stream.digest import make  # noqa: PLC0415
-
-        click.echo(as_text(make(settings)))
-        return
-    if against is not None:
-        from ostatok_stream.digest import check  # noqa: PLC0415
-
-        click.echo(check(settings, against))
+    if digest or against is not None:
+        _digest(settings, against)
         return
     from ostatok_stream.audit import audit as run  # noqa: PLC0415
 
-    with progress() as say:
-        report = run(settings, say)
-    if as_json:
-        click.echo(as_text(report))
-        sys.exit(1 if report.wrong else 0)
-    for partition, first in sorted(report.cut.items()):
-        click.echo(f"Partition {partition} holds nothing before {first}: not compared with it.")
-    click.echo(
-        f"{report.records:,} records, {report.organizations:,} balances, "
-        f"{report.entries:,} log entries."
-    )
-    _fail_on(report.findings, report.wrong)
-    click.echo("Everything agrees.")
+    with recorded(settings, "audit") as result:
+        with progress() as say:
+            report = run(settings, say)
+        result.update(of_audit(report))
+        if as_json:
+            click.echo(as_text(report))
+            sys.exit(1 if report.wrong else 0)
+        for partition, first in sorted(report.cut.items()):
+            click.echo(f"Partition {partition} holds nothing before {first}: not compared with it.")
+        click.echo(
+            f"{report.records:,} records, {report.organizations:,} balances, "
+            f"{report.entries:,} log entries."
+        )
+        _fail_on(report.findings, report.wrong)
+        click.echo("Everything agrees.")
+
+
+def _digest(settings: "Settings", against: Path | None) -> None:
+    """Print a digest, or compare with one that was printed."""
+    from ostatok_stream.digest import check, make  # noqa: PLC0415
+
+    if against is None:
+        # Its row does not have the hash: who could change the ledger could change that too.
+        with recorded(settings, "audit --digest"):
+            click.echo(as_text(make(settings)))
+        return
+    with recorded(settings, "audit --against"):
+        click.echo(check(settings, against))
 
 
 @click.command()
@@ -118,17 +139,19 @@ def replay(
         raise click.BadParameter("must be 10 or 12 digits", param_hint="--inn")
     wanted = Wanted(_bound("--from", since), _bound("--to", until), inn, dry_run)
     settings = settings_of(data)
-    with progress() as say:
-        replayed = asyncio.run(_until_interrupted(lambda stop: run(settings, wanted, say, stop)))
-    click.echo("Would be:" if dry_run else "Done:")
-    for outcome, count in sorted(replayed.outcomes.items()):
-        if count:
-            click.echo(f"  {outcome:10} {count:>12,}")
-    if replayed.rest:
-        _list(replayed.findings, replayed.wrong)
-        _say_how_to_go_on(replayed.rest, data, inn, dry_run=dry_run)
-        sys.exit(INTERRUPTED)
-    _fail_on(replayed.findings, replayed.wrong)
+    with recorded(settings, "replay") as result:
+        with progress() as say:
+            replayed = until_interrupted(lambda stop: run(settings, wanted, say, stop))
+        result.update(of_replay(replayed))
+        click.echo("Would be:" if dry_run else "Done:")
+        for outcome, count in sorted(replayed.outcomes.items()):
+            if count:
+                click.echo(f"  {outcome:10} {count:>12,}")
+        if replayed.rest:
+            _list(replayed.findings, replayed.wrong)
+            _say_how_to_go_on(replayed.rest, data, inn, dry_run=dry_run)
+            sys.exit(INTERRUPTED)
+        _fail_on(replayed.findings, replayed.wrong)
 
 
 @click.command()
@@ -148,7 +171,6 @@ def rebuild(  # noqa: PLR0913  # one for each option
     The system goes on meanwhile. Prints what differs, by INN, and exits 1 then; with --swap the new
     ledger takes the live one's place, in one transaction, and what differed is mended.
     """
-    from ostatok_db.second import Pair  # noqa: PLC0415
     from ostatok_stream.rebuild import Wanted  # noqa: PLC0415
     from ostatok_stream.rebuild import rebuild as run  # noqa: PLC0415
 
@@ -158,6 +180,26 @@ def rebuild(  # noqa: PLR0913  # one for each option
         raise click.UsageError("--drop goes alone.")
     settings = settings_of(data)
     if drop:
+        _drop(settings)
+        return
+    # One thread reads while the loop applies, and waits for its turn at each answer of Postgres's.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    wanted = Wanted(swap=swap, keep=keep, fresh=fresh, new_topic=new_topic)
+    with recorded(settings, "rebuild") as result:
+        with progress() as say:
+            rebuilt = until_interrupted(lambda stop: run(settings, wanted, say, stop))
+        result.update(of_rebuild(rebuilt))
+        if not rebuilt.finished:
+            click.echo("Stopped. The same command goes on from here.")
+            sys.exit(INTERRUPTED)
+        _report(rebuilt, new_topic=new_topic)
+
+
+def _drop(settings: "Settings") -> None:
+    """Drop the second ledger."""
+    from ostatok_db.second import Pair  # noqa: PLC0415
+
+    with recorded(settings, "rebuild --drop"):
         pair = Pair.connect(settings)
         try:
             with pair.alone():
@@ -165,23 +207,13 @@ def rebuild(  # noqa: PLR0913  # one for each option
         finally:
             pair.close()
         click.echo(f"The schema {pair.second} is gone.")
-        return
-    # One thread reads while the loop applies, and waits for its turn at each answer of Postgres's.
-    sys.setswitchinterval(SWITCH_SECONDS)
-    wanted = Wanted(swap=swap, keep=keep, fresh=fresh, new_topic=new_topic)
-    with progress() as say:
-        rebuilt = asyncio.run(_until_interrupted(lambda stop: run(settings, wanted, say, stop)))
-    if not rebuilt.finished:
-        click.echo("Stopped. The same command goes on from here.")
-        sys.exit(INTERRUPTED)
-    _report(rebuilt, new_topic=new_topic)
 
 
 def _report(rebuilt: "Rebuilt", *, new_topic: bool) -> None:
     """Say what differs, and raise when that was all that was done about it."""
     differences = rebuilt.differences
     for one in differences[:LISTED_MAX]:
-        click.echo(f"{one.inn or '-'}: {one.kind} {one.what}")
+        click.echo(difference_as_text(one))
     if len(differences) > LISTED_MAX:
         click.echo(f"… and {len(differences) - LISTED_MAX:,} more at the least.")
     records = sum(rebuilt.offsets.values())
@@ -215,22 +247,6 @@ def _say_how_to_go_on(
     options += [f"--data {shlex.quote(str(data))}"] if data else []
     options += ["--dry-run"] if dry_run else []
     click.echo("Stopped. To go on: ostatok replay " + " ".join(options))
-
-
-async def _until_interrupted(run: Callable[[asyncio.Event], Any]) -> Any:
-    """Tell the work to stop at Ctrl-C, and let it end what it has in hand; at a second one end."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def interrupt(number: int) -> None:
-        if stop.is_set():
-            # Postgres rolls back what it had in hand.
-            os._exit(128 + number)
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt, number)
-    return await run(stop)
 
 
 def _bound(option: str, texts: Sequence[str]) -> datetime | dict[int, int] | None:
@@ -269,6 +285,6 @@ def _fail_on(findings: Iterable["Finding"], wrong: int) -> None:
 def _list(findings: Iterable["Finding"], wrong: int) -> None:
     listed = list(findings)[:LISTED_MAX]
     for one in listed:
-        click.echo(f"{one.kind}: {one.where}: {one.what}")
+        click.echo(finding_as_text(one))
     if wrong > len(listed):
         click.echo(f"… and {wrong - len(listed):,} more.")
