@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CODE := bench ostatok http stream db tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long chaos bench bench-report check fix lock clean
+.PHONY: help setup run test test-long chaos bench bench-report pictures check fix lock clean
 
 help: ## what this file can do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -17,10 +17,10 @@ setup: .venv/local ## build .venv and fetch what `make run` needs
 run: .venv/local ## the whole system on this machine; ARGS='--port 8123' passes arguments on
 	@exec $(BIN)/ostatok up $(ARGS)
 
-test: check ## format, lint, types and tests: what CI runs; ARGS='-k balance' passes arguments on
+test: check .venv/browser ## format, lint, types and tests: what CI runs; ARGS='-k balance' passes arguments on
 	$(BIN)/pytest -m 'not long' $(ARGS)
 
-test-long: .venv/dev ## the tests that take minutes
+test-long: .venv/browser ## the tests that take minutes
 	$(BIN)/pytest -m long $(ARGS)
 
 chaos: .venv/dev ## faults by chance against the whole system, then what must hold; ARGS='--help' lists options
@@ -31,6 +31,9 @@ bench: .venv/dev ## how fast it is, each figure against a peer; ONLY=applied ask
 
 bench-report: .venv/bench ## docs/benchmarks.md anew, from what make bench measured last
 	@$(BIN)/python -m bench.report
+
+pictures: .venv/browser ## the console's pictures in docs/console, anew
+	@PYTHONPATH=tests $(BIN)/python -m support.pictures
 
 check: .venv/dev ## format, lint and types, changing nothing
 	$(BIN)/ruff format --check $(CODE)
@@ -63,6 +66,11 @@ clean: ## remove .venv and what tools left; data folders stay
 .venv/dev: requirements/dev.txt .venv/local
 	@echo 'Installing the tools for tests'
 	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# A Chromium, for the console's tests. Made again with the environment, in case it was removed since.
+.venv/browser: tests/support/browser.py .venv/dev
+	@PYTHONPATH=tests $(BIN)/python tests/support/browser.py
 	@touch $@
 
 .venv/bench: requirements/bench.txt .venv/dev

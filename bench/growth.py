@@ -15,6 +15,7 @@ from bench.balances import CONNECTIONS, path_of
 from bench.cli import main
 from bench.lab import Lab
 from bench.load import Job, get, load, write_jobs
+from bench.pages import slowest_page_ms
 from bench.payments import Mix, bodies, fill
 from bench.question import BATCH_RECORDS, Figure, Figures, Question, Sides, Size
 from bench.serving import ostatok_http, ostatok_stream
@@ -52,7 +53,8 @@ async def against_empty(lab: Lab, size: Size) -> AsyncIterator[Sides]:
     jobs = write_jobs(
         lab.folder / "reads", (Job([get(path_of(inn))]) for inn in pick.choices(inns, k=reads))
     )
-    large = await lab.new_settings(stream_batch_records_max=batch)
+    given = {"stream_batch_records_max": batch, "http_console": True}
+    large = await lab.new_settings(**given)
     await _grow(lab, large, Mix(many, mix.organizations))
     applied = many
 
@@ -62,9 +64,15 @@ async def against_empty(lab: Lab, size: Size) -> AsyncIterator[Sides]:
             result = await load(
                 port, jobs, connections=CONNECTIONS, rate=READS_PER_SECOND, warmup=reads // 10
             )
+            pages = await slowest_page_ms(settings, port)
         assert all_200(result) == reads
         (size_of_one,) = await asyncio.to_thread(_column, settings, BYTES)
-        return {"applied": rate, "p99": result.p99_ms, "bytes": float(size_of_one)}
+        return {
+            "applied": rate,
+            "p99": result.p99_ms,
+            "pages": pages,
+            "bytes": float(size_of_one),
+        }
 
     async def ours() -> Figures:
         nonlocal applied
@@ -74,9 +82,9 @@ async def against_empty(lab: Lab, size: Size) -> AsyncIterator[Sides]:
         return figures
 
     async def theirs() -> Figures:
-        source = await lab.new_settings(stream_batch_records_max=batch)
+        source = await lab.new_settings(**given)
         await asyncio.to_thread(fill, source, mix, seed=next(seeds))
-        settings = await anew(lab, source)
+        settings = await anew(lab, source, http_console=True)
         figures = await measure(settings, 0)
         for one in (source, settings):
             lab.drop_database(one.database_url.get_secret_value())
@@ -121,6 +129,7 @@ QUESTIONS = (
         figures={
             "applied": Figure("payments applied/s", "/s", at_least=0.8),
             "p99": Figure(f"balance reads, p99 at {READS_PER_SECOND}/s", "ms", at_most=1.2),
+            "pages": Figure("the console's slowest page, median", "ms", at_most=1.5),
             "bytes": Figure("tables and indexes, bytes a payment", "B"),
         },
         sides=against_empty,

@@ -7,10 +7,18 @@ Settings may make the receiver stricter; none changes what the stream makes of a
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import make_conninfo
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -24,9 +32,19 @@ from ostatok.errors import SettingsError
 
 PREFIX = "OSTATOK_"
 
+
+def _is_timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("must be a zone of the IANA database, such as Europe/Moscow") from None
+    return name
+
+
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
+Timezone = Annotated[str, AfterValidator(_is_timezone)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,48}$")]
 
 
@@ -126,6 +144,14 @@ class Settings(BaseSettings):
         False,
         description="true: http answers at `/api/dead-letters/` too, where anyone who reaches the "
         "port can redrive and discard; nobody is asked who they are",
+    )
+    http_console: bool = Field(
+        False,
+        description="true: http answers at `/console/` too, where anyone who reaches the port sees "
+        "all organizations; nobody is asked who they are",
+    )
+    console_timezone: Timezone = Field(
+        "Europe/Moscow", description="zone of every time that the console shows or is given"
     )
     publish_timeout_seconds: Annotated[float, Field(ge=0.1, le=300)] = Field(
         5, description="how long Kafka may take to acknowledge before a webhook gets 503"

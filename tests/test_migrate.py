@@ -54,7 +54,8 @@ def test_a_schema_that_is_behind_is_brought_up(settings: Settings) -> None:
     with psycopg.connect(target) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
         # What later revisions made, but for the function.
-        connection.execute("DROP INDEX duplicate_operation")
+        connection.execute("DROP INDEX duplicate_operation, duplicate_conflict")
+        connection.execute("DROP INDEX duplicate_conflict_inn, dead_letter_received")
         connection.execute("ALTER TABLE dead_letter DROP COLUMN operation_id")
         connection.execute("DROP TABLE replayed")
         connection.execute(

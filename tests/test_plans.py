@@ -4,8 +4,8 @@ import math
 import uuid
 
 import psycopg
-from psycopg.rows import TupleRow
 from support.payments import MOMENT, batch, entry, payment
+from support.plans import KEPT_AFTER, count_anew, rows_read
 
 from ostatok.settings import Settings
 from ostatok_db.batch import Batch
@@ -13,19 +13,10 @@ from ostatok_db.connection import conninfo
 from ostatok_db.ledger import Ledger
 from ostatok_db.queries import queries
 
-KEPT_AFTER = 12
-"""Runs after which psycopg has a statement prepared (5), and Postgres keeps its plan (5 more)."""
 MANY = 2_000
 FEW = 5
 LOOKS_MAX = 2
 """How often a statement may look up the same row: once to read it, once to change it."""
-
-ROWS_READ = """
-SELECT max(pg_stat_get_xact_tuples_returned(oid)) FROM pg_class
-WHERE relname ~ '^(payment|organization|balance_log|duplicate|dead_letter)'
-      AND relkind IN ('r', 'i')
-"""
-"""How many rows were read of the table or index, of those that grow, that was read most."""
 
 
 async def test_a_batch_reads_no_more_than_its_own_rows(ledger: Ledger) -> None:
@@ -34,10 +25,10 @@ async def test_a_batch_reads_no_more_than_its_own_rows(ledger: Ledger) -> None:
     for many in (*[FEW] * KEPT_AFTER, MANY):
         await ledger.apply(_batch(offset, many))
         offset += many
-    await _count_anew(ledger._connection)
+    await count_anew(ledger._connection)
     async with ledger._connection.transaction():
         await ledger.apply(_batch(offset, FEW))
-        assert await _rows_read(ledger._connection) <= LOOKS_MAX * FEW
+        assert await rows_read(ledger._connection) <= LOOKS_MAX * FEW
 
 
 async def test_a_read_looks_at_what_it_asks_for(database: Settings, ledger: Ledger) -> None:
@@ -55,7 +46,7 @@ async def test_a_read_looks_at_what_it_asks_for(database: Settings, ledger: Ledg
         await ledger.apply(_batch(0, MANY))
         cursor = await reader.execute(queries["read_standings"], asked)
         assert all(balance for _, balance in await cursor.fetchall())
-        assert await _rows_read(reader) <= LOOKS_MAX * FEW
+        assert await rows_read(reader) <= LOOKS_MAX * FEW
 
 
 def _batch(first: int, many: int, inn: str | None = None) -> Batch:
@@ -82,22 +73,10 @@ async def test_a_point_of_the_past_is_found_by_bisection(
         await reader.commit()
         await ledger.apply(_batch(0, MANY, inn))
         for name in names:
-            await _count_anew(reader)
+            await count_anew(reader)
             cursor = await reader.execute(queries[name], asked)
             assert await cursor.fetchall()
-            assert await _rows_read(reader) <= math.ceil(math.log2(MANY)) + 1
-        await _count_anew(reader)
+            assert await rows_read(reader) <= math.ceil(math.log2(MANY)) + 1
+        await count_anew(reader)
         await reader.execute(queries["read_records_of"], asked)
-        assert await _rows_read(reader) <= LOOKS_MAX
-
-
-async def _count_anew(connection: psycopg.AsyncConnection[TupleRow]) -> None:
-    """Let the session hand on what it counted; what it says after this is of what comes after."""
-    await connection.execute("SELECT pg_stat_force_next_flush()")
-    await connection.commit()
-
-
-async def _rows_read(connection: psycopg.AsyncConnection[TupleRow]) -> int:
-    cursor = await connection.execute(ROWS_READ)
-    (row,) = await cursor.fetchall()
-    return int(row[0])
+        assert await rows_read(reader) <= LOOKS_MAX

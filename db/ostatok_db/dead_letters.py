@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, LiteralString, Self
 
@@ -11,6 +11,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ostatok.errors import DeadLetterDecided, DeadLetterUnknown
+from ostatok.payment import LATEST
 from ostatok.readable import text_of
 from ostatok.settings import Settings
 from ostatok_db.connection import USE_SCHEMA, conninfo, mapped_errors
@@ -81,6 +82,12 @@ class Letter(msgspec.Struct, frozen=True):
 
 
 _FIELDS = Letter.__struct_fields__
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
+_FIRST = (_BEFORE_ALL, -1, -1)
+
+
+def _letter(row: TupleRow) -> Letter:
+    return msgspec.convert(dict(zip(_FIELDS, row, strict=True)), Letter)
 
 
 def _refusal(letter: Letter, made: Decided) -> DeadLetterDecided:
@@ -114,6 +121,7 @@ class Filter(msgspec.Struct, frozen=True):
     """Which dead letters; None for all."""
 
     position: tuple[int, int] | None = None
+    """The one there; nothing else is looked at then."""
     operation_id: str | None = None
     reason: str | None = None
     """Part of the reason, in any case."""
@@ -163,30 +171,34 @@ class DeadLetters:
 
     def find(self, which: Filter, limit: int, after: Letter | None = None) -> list[Letter]:
         """Dead letters, the earliest first, at most so many: all, or those behind another."""
-        partition, offset = which.position or (None, None)
+        if which.position is not None:
+            return self._at(*which.position)
+        place = (after.received_at, after.partition, after.offset) if after else _FIRST
+        received_at, partition, offset = place
         values = {
             "topic": self._topic,
-            "partition": partition,
-            "offset": offset,
             "operation_id": which.operation_id,
             "reason": which.reason,
-            "since": which.since,
-            "until": which.until,
+            "since": which.since or _BEFORE_ALL,
+            "until": which.until or LATEST,
             "decided": which.decided,
-            "after_received_at": after and after.received_at,
-            "after_partition": after and after.partition,
-            "after_offset": after and after.offset,
+            "after_received_at": received_at,
+            "after_partition": partition,
+            "after_offset": offset,
             "limit": limit,
         }
-        rows = self._rows(queries["list_dead_letters"], values)
-        return [msgspec.convert(dict(zip(_FIELDS, row, strict=True)), Letter) for row in rows]
+        return list(map(_letter, self._rows(queries["list_dead_letters"], values)))
 
     def at(self, partition: int, offset: int) -> Letter:
         """The dead letter at a place. Raises :class:`DeadLetterUnknown`."""
-        found = self.find(Filter(position=(partition, offset)), 1)
+        found = self._at(partition, offset)
         if not found:
             raise DeadLetterUnknown(f"There is no dead letter at {partition}:{offset}.")
         return found[0]
+
+    def _at(self, partition: int, offset: int) -> list[Letter]:
+        where = {"topic": self._topic, "partition": partition, "offset": offset}
+        return list(map(_letter, self._rows(queries["find_dead_letter"], where)))
 
     def content(self, letter: Letter) -> Content:
         """The record of a dead letter."""

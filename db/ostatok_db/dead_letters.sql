@@ -13,17 +13,27 @@ LEFT JOIN LATERAL (
     ORDER BY id DESC LIMIT 1
 ) AS last ON true
 WHERE dead.topic = %(topic)s
-  AND (%(partition)s::integer IS NULL
-       OR (dead.partition, dead."offset") = (%(partition)s, %(offset)s))
+  AND dead.received_at >= %(since)s AND dead.received_at < %(until)s
+  AND (dead.received_at, dead.partition, dead."offset")
+      > (%(after_received_at)s, %(after_partition)s::integer, %(after_offset)s::bigint)
   AND (%(operation_id)s::uuid IS NULL OR dead.operation_id = %(operation_id)s)
   AND (%(reason)s::text IS NULL OR strpos(lower(dead.reason), lower(%(reason)s)) > 0)
-  AND (%(since)s::timestamptz IS NULL OR dead.received_at >= %(since)s)
-  AND (%(until)s::timestamptz IS NULL OR dead.received_at < %(until)s)
   AND (%(decided)s::boolean IS NULL OR (last.decision IS NOT NULL) = %(decided)s)
-  AND (%(after_received_at)s::timestamptz IS NULL
-       OR (dead.received_at, dead.partition, dead."offset")
-          > (%(after_received_at)s, %(after_partition)s::integer, %(after_offset)s::bigint))
 ORDER BY dead.received_at, dead.partition, dead."offset" LIMIT %(limit)s;
+
+-- name: find_dead_letter
+-- The dead letter at a position, with the last decision about it.
+SELECT dead.partition, dead."offset", dead.operation_id::text, dead.reason, dead.received_at,
+       last.decision, last.reason, last.new_partition, last.new_offset, last.decided_by,
+       last.decided_at
+FROM dead_letter AS dead
+LEFT JOIN LATERAL (
+    SELECT * FROM ostatok_service.dead_letter_decision AS made
+    WHERE made.topic = dead.topic AND made.partition = dead.partition
+      AND made."offset" = dead."offset"
+    ORDER BY id DESC LIMIT 1
+) AS last ON true
+WHERE dead.topic = %(topic)s AND dead.partition = %(partition)s AND dead."offset" = %(offset)s;
 
 -- name: read_dead_letter
 -- The record of a dead letter, as it came.

@@ -4,7 +4,15 @@ import re
 from importlib.resources import files
 from typing import LiteralString, cast
 
-FILES = ("queries.sql", "audit.sql", "dead_letters.sql", "rebuild.sql", "reseed.sql", "runs.sql")
+FILES = (
+    "queries.sql",
+    "audit.sql",
+    "console.sql",
+    "dead_letters.sql",
+    "rebuild.sql",
+    "reseed.sql",
+    "runs.sql",
+)
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 

@@ -18,9 +18,11 @@ from ostatok.payment import BODY_BYTES_MAX
 from ostatok.record_reader import RecordReader
 from ostatok.settings import PREFIX, Settings
 from ostatok.topic import Topic
+from ostatok_db.browsing import Browser
 from ostatok_db.history import History
 from ostatok_db.pool import Pool
 from ostatok_db.reading import Reader
+from ostatok_db.runs import RunReader
 from ostatok_http.answers import Answering
 from ostatok_http.balance import BalanceEndpoint, Balances
 from ostatok_http.dead_letters import DeadLetterEndpoints
@@ -28,6 +30,7 @@ from ostatok_http.fast_path import BALANCE, FAST_PATH, WEBHOOK, FastPath, Runner
 from ostatok_http.health import Health
 from ostatok_http.history import HistoryEndpoints
 from ostatok_http.journal_check import JournalCheck
+from ostatok_http.letter_desk import LetterDesk
 from ostatok_http.metrics import Metrics
 from ostatok_http.operations import OperationEndpoint
 from ostatok_http.ports import Journal, LedgerReader, RecordSource, TopicView
@@ -62,11 +65,13 @@ class Ports(NamedTuple):
     records: RecordSource
     ledger: LedgerReader
     history: History
+    browser: Browser
+    runs: RunReader
 
 
 def create_app(settings: Settings, ports: Ports) -> web.Application:
     """Put the service together. It opens journal and ledger itself, and closes them at its end."""
-    journal, topic, records, ledger, past = ports
+    journal, topic, records, ledger, past, browser, runs = ports
     metrics = Metrics(settings)
     watermark = Watermark.open(settings)
     progress = Progress(ledger, settings.http_requests_max)
@@ -81,6 +86,7 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
     operation = OperationEndpoint(past, unapplied)
     health = Health(journal, journal_check, ledger)
     answering = Answering(settings, metrics)
+    desk = LetterDesk(settings, journal, journal_check, watermark)
     app = web.Application(
         middlewares=[answering.middleware],
         client_max_size=BODY_BYTES_MAX,
@@ -97,8 +103,13 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
         ):
             app.router.add_get(path + end, handler, name=f"{name}{bare}")
     if settings.http_operators:
-        letters = DeadLetterEndpoints(settings, journal, journal_check, watermark)
-        letters.add_to(app.router)
+        DeadLetterEndpoints(desk).add_to(app.router)
+    if settings.http_console:
+        # Loaded only here: it brings a template engine along.
+        from ostatok_http.console.app import World, add_console  # noqa: PLC0415
+
+        world = World(ledger, topic, records, browser, runs, past, unapplied, journal_check, desk)
+        add_console(app, settings, world)
     app.router.add_get("/healthz", health.alive)
     app.router.add_get("/readyz", health.ready)
     app.router.add_get("/metrics", metrics.page)
@@ -165,6 +176,8 @@ async def _serve(settings: Settings) -> None:
         RecordReader(settings, "http", silent_seconds_max=TAIL_SECONDS_MAX),
         Reader(settings, pool),
         History(settings, pool),
+        Browser(settings, pool),
+        RunReader(settings, pool),
     )
     app = create_app(settings, ports)
     runner = make_runner(app, settings)

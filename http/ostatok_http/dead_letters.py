@@ -6,78 +6,42 @@ logs of proxies. A browser sends a header of ours for another site's page as lit
 application/json.
 """
 
-import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import closing
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
-import structlog
 from aiohttp import hdrs, web
 
-from ostatok.errors import DeadLetterUnknown, InvalidParameters, JournalUnavailable
+from ostatok.errors import DeadLetterUnknown, InvalidParameters
 from ostatok.journal import rfc3339
-from ostatok.settings import Settings
 from ostatok_db.dead_letters import DeadLetters, Decided, Decision, Filter, Letter
-from ostatok_db.redrive import Redrive
 from ostatok_http import parameters
 from ostatok_http.answers import REQUEST_ID
 from ostatok_http.bodies import read_body, require_kind
-from ostatok_http.desk import Desk
 from ostatok_http.history import PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX, encode, period
-from ostatok_http.journal_check import JournalCheck
+from ostatok_http.letter_desk import (
+    BECAUSE_CHARACTERS_MAX,
+    BY_CHARACTERS_MAX,
+    LetterDesk,
+    Wish,
+)
 from ostatok_http.ok import Ok
 from ostatok_http.parameters import Parameters
-from ostatok_http.ports import Journal, Position, RecordHeaders
-from ostatok_http.watermark import Watermark
+from ostatok_http.ports import Position
 
 ADDRESS = "/api/dead-letters"
 BY_HEADER = "Ostatok-By"
-BY_CHARACTERS_MAX = 100
 REASON_CHARACTERS_MAX = 200
-BECAUSE_CHARACTERS_MAX = 1_000
-
-AT_ONCE_MAX = 2
-"""Connections to Postgres, and threads, of these endpoints at the most."""
-
-IN_HAND_MAX = 20
-"""Requests to these endpoints in hand at the most; past it 503."""
-
-CONNECT_SECONDS_MAX = 10.0
-GRACE_SECONDS = 1.0
 
 ALL = "all"
 _DECIDED = {"true": True, "false": False, ALL: None}
-
-log = structlog.get_logger()
 
 
 class DeadLetterEndpoints:
     """Lists and shows dead letters, redrives and discards them."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        journal: Journal,
-        journal_check: JournalCheck,
-        watermark: Watermark,
-    ) -> None:
-        self._connect = partial(
-            DeadLetters.connect,
-            settings,
-            statement_seconds_max=settings.database_timeout_seconds,
-            pgbouncer=settings.database_pgbouncer,
-        )
-        self._publish_seconds = settings.publish_timeout_seconds + GRACE_SECONDS
-        self._journal = journal
-        self._journal_check = journal_check
-        self._watermark = watermark
-        self._desk = Desk(
-            AT_ONCE_MAX,
-            IN_HAND_MAX,
-            CONNECT_SECONDS_MAX + 2 * settings.database_timeout_seconds + self._publish_seconds,
-        )
+    def __init__(self, desk: LetterDesk) -> None:
+        self._desk = desk
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Answer at their addresses, which end in a slash or not."""
@@ -117,94 +81,30 @@ class DeadLetterEndpoints:
         """Publish a dead letter again, the same bytes or the body, and answer where that lies."""
         wish = _wish(request)
         corrected = await read_body(request) or None
-        loop = asyncio.get_running_loop()
-        writer = _Writer(self._publish, loop, self._publish_seconds)
-
-        def work(letters: DeadLetters) -> dict[str, Any]:
-            letter = _open(letters, wish)
-            redrive = Redrive(letters, writer, wish.by)
-            payment = redrive.check(letter, corrected)
-            # As the command does: a webhook rests on a finding of the last seconds, this need not.
-            asyncio.run_coroutine_threadsafe(self._journal_check.look_now(), loop).result()
-            done = {"position": letter.position, "operation_id": payment.operation_id}
-            if wish.dry_run:
-                return {**done, "decision": None}
-            partition, offset = redrive.publish(letter, corrected, payment, again=wish.again)
-            new = f"{partition}:{offset}"
-            log.info("dead_letter_redriven", **done, new_position=new, request_id=wish.request_id)
-            return {**done, "decision": Decision.REDRIVEN, "new_position": new}
-
-        return await self._answer(work, writes=True)
+        operation_id, new = await self._desk.redrive(wish, corrected)
+        done = {"position": _name(wish.position), "operation_id": operation_id}
+        if new is None:
+            return _ok({**done, "decision": None})
+        return _ok({**done, "decision": Decision.REDRIVEN, "new_position": _name(new)})
 
     async def discard(self, request: web.Request) -> Ok:
         """Decide that nothing is to be made of a dead letter, for the reason in the body."""
         wish = _wish(request)
         because = _because(await read_body(request))
+        await self._desk.discard(wish, because)
+        decision = None if wish.dry_run else Decision.DISCARDED
+        return _ok({"position": _name(wish.position), "decision": decision})
 
-        def work(letters: DeadLetters) -> dict[str, Any]:
-            letter = _open(letters, wish)
-            done = {"position": letter.position}
-            if wish.dry_run:
-                return {**done, "decision": None}
-            letters.discard(letter, by=wish.by, because=because, again=wish.again)
-            log.info("dead_letter_discarded", **done, request_id=wish.request_id)
-            return {**done, "decision": Decision.DISCARDED}
-
-        return await self._answer(work, writes=True)
-
-    async def _answer(
-        self, work: Callable[[DeadLetters], dict[str, Any]], *, writes: bool = False
-    ) -> Ok:
-        """Do what blocks beside the loop, on a connection of its own: no read waits for it."""
-
-        def do() -> bytes:
-            with closing(self._connect(writes=writes)) as letters:
-                return encode(work(letters))
-
-        return Ok(await self._desk.do(do), {hdrs.CACHE_CONTROL: "no-store"})
-
-    async def _publish(self, key: bytes, value: bytes, headers: RecordHeaders) -> Position:
-        """Publish by the webhooks' producer, under the receiver's rules."""
-        self._journal_check.require_match()
-        position = await self._journal.publish(key, value, headers)
-        self._journal_check.require_match()
-        self._watermark.move(position.partition, position.offset + 1)
-        return position
+    async def _answer(self, work: Callable[[DeadLetters], dict[str, Any]]) -> Ok:
+        return _ok(await self._desk.do(work))
 
 
-class _Wish(NamedTuple):
-    """What both decisions are told."""
-
-    position: Position
-    by: str
-    again: bool
-    dry_run: bool
-    request_id: str
+def _ok(fields: dict[str, Any]) -> Ok:
+    return Ok(encode(fields), {hdrs.CACHE_CONTROL: "no-store"})
 
 
-class _Writer:
-    """The journal, for a thread: the loop publishes, and the thread waits."""
-
-    def __init__(
-        self,
-        publish: Callable[[bytes, bytes, RecordHeaders], Coroutine[Any, Any, Position]],
-        loop: asyncio.AbstractEventLoop,
-        seconds: float,
-    ) -> None:
-        self._publish = publish
-        self._loop = loop
-        self._seconds = seconds
-
-    def write(
-        self, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
-    ) -> tuple[int, int]:
-        """Write a record, and give its place."""
-        publishing = self._publish(key, value, list(headers))
-        future = asyncio.run_coroutine_threadsafe(publishing, self._loop)
-        try:
-            return future.result(self._seconds)
-        except TimeoutError:
-            raise JournalUnavailable from None
+def _name(position: Position) -> str:
+    return f"{position.partition}:{position.offset}"
 
 
 def _position_of(request: web.Request) -> Position:
@@ -214,7 +114,7 @@ def _position_of(request: web.Request) -> Position:
         raise web.HTTPNotFound from None
 
 
-def _wish(request: web.Request) -> _Wish:
+def _wish(request: web.Request) -> Wish:
     """Read what both decisions are told, before the body."""
     require_kind(request)
     position = _position_of(request)
@@ -228,7 +128,7 @@ def _wish(request: web.Request) -> _Wish:
     except ValueError as error:
         query.refuse(BY_HEADER, str(error) if len(given) == 1 else "must say once who decides")
     query.check()
-    return _Wish(position, by, again, dry_run, request[REQUEST_ID])
+    return Wish(position, by, again, dry_run, request[REQUEST_ID])
 
 
 def _because(body: bytes) -> str:
@@ -250,14 +150,6 @@ def _because(body: bytes) -> str:
     if reasons:
         raise InvalidParameters(reasons)
     return str(because)
-
-
-def _open(letters: DeadLetters, wish: _Wish) -> Letter:
-    """Give the dead letter, when it may be decided about."""
-    letter = letters.at(*wish.position)
-    if not wish.again:
-        letter.require_undecided()
-    return letter
 
 
 def _page(

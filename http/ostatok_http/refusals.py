@@ -43,6 +43,9 @@ INVALID = Refusal("invalid", 400, "Invalid data", "The body is not a payment.")
 INVALID_PARAMETERS = Refusal(
     "invalid_parameters", 400, "Invalid parameters", "A parameter of the request is wrong."
 )
+FORBIDDEN = Refusal(
+    "forbidden", 403, "Forbidden", "The form did not come from a page of this site."
+)
 ORGANIZATION_NOT_FOUND = Refusal(
     "not_found", 404, "Organization not found", "No payment of this INN is known."
 )
@@ -109,6 +112,7 @@ MISMATCH = Refusal(
 _BY_STATUS = {
     refusal.status: refusal
     for refusal in (
+        FORBIDDEN,
         NOT_FOUND,
         METHOD,
         TOO_SLOW,

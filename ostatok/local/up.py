@@ -14,15 +14,19 @@ from ostatok.local.parts import Running
 from ostatok.local.postgres import DATABASE, ROLE, EmbeddedPostgres
 from ostatok.local.screen import Screen
 from ostatok.local.supervisor import Supervisor, together
+from ostatok.settings import PREFIX, Settings
 
 # All parts must be down within 10 s; what is left after the drain goes to Kafka and Postgres.
 HTTP_DRAIN_SECONDS = 3
+
+# Both ask nobody who he is, so they are there by themselves for this machine alone.
+_FOR_THIS_MACHINE = ("http_console", "http_operators")
 
 _READY = """
 Ostatok is ready.
 
   HTTP       {http}
-  Postgres   postgresql://{role}@127.0.0.1:{postgres}/{database} (password: in run.json)
+{console}  Postgres   postgresql://{role}@127.0.0.1:{postgres}/{database} (password: in run.json)
   Kafka      {kafka}, topic {topic}
   Logs       {log}
   All this   {run_file}
@@ -34,6 +38,7 @@ Post a payment, then read the balance:
 
 It is open to anyone who reaches {reach}.
 Ctrl-C stops it."""
+_CONSOLE = "  Console    {http}/console/\n"
 _SERVICES = """
 Kafka and Postgres run, and nothing else: nothing was migrated, and no webhook is taken.
 
@@ -55,22 +60,26 @@ async def up(data: Path, *, host: str, port: int, http: int, stream: int) -> Non
     and nothing is migrated. Raises LocalError when it can't come up.
     """
     # Read once, before anything starts, so that a wrong variable is named at once.
-    topic = settings.load().topic
+    wanted = settings.load()
     folder = DataFolder(data)
     with folder.held(processes.base_url(host, port)):
         check_port(host, port, hint="Give another one, for instance --port 8123.")
-        system = _System(folder, host, port, topic)
+        system = _System(folder, host, port, wanted)
         await until_stopped(system.run(http, stream), system.supervisor, system.screen)
 
 
 class _System:
     """What one ``up`` runs."""
 
-    def __init__(self, folder: DataFolder, host: str, port: int, topic: str) -> None:
+    def __init__(self, folder: DataFolder, host: str, port: int, wanted: Settings) -> None:
         self.folder = folder
         self.host = host
         self.port = port
-        self.topic = topic
+        self.topic = wanted.topic
+        self.open_to_all = {
+            name: getattr(wanted, name) if name in wanted.model_fields_set else _is_loopback(host)
+            for name in _FOR_THIS_MACHINE
+        }
         self.screen = Screen()
         self.supervisor = Supervisor(say=self.screen.line, changed=self._note)
         ports.keep(port)
@@ -88,6 +97,8 @@ class _System:
             self.postgres.database_url, self.kafka.bootstrap_servers
         )
         environment["OSTATOK_HTTP_DRAIN_SECONDS"] = str(HTTP_DRAIN_SECONDS)
+        for name, is_on in self.open_to_all.items():
+            environment[PREFIX + name.upper()] = str(is_on).lower()
         given = processes.Given(environment, self.folder.log)
         self._metrics_ports = [ports.free_port() for _ in range(stream)]
         shared = self.folder.empty_folder("http")
@@ -153,12 +164,13 @@ class _System:
             self.folder.write_run_file(content)
 
     def _say_where(self) -> None:
-        reach = f"{self.host}:{self.port}"
+        reach, url = f"{self.host}:{self.port}", processes.base_url(self.host, self.port)
         if _is_loopback(self.host):
             reach += ", which is this machine alone"
         self.screen.line(
             _READY.format(
-                http=processes.base_url(self.host, self.port),
+                http=url,
+                console=_CONSOLE.format(http=url) if self.open_to_all["http_console"] else "",
                 role=ROLE,
                 database=DATABASE,
                 postgres=self.postgres.port,

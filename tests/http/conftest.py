@@ -18,9 +18,11 @@ from support.webhooks import (
 )
 
 from ostatok.settings import Settings, load
+from ostatok_db.browsing import Browser
 from ostatok_db.history import History
 from ostatok_db.ledger import Ledger
 from ostatok_db.pool import Pool
+from ostatok_db.runs import RunReader
 from ostatok_http.app import Ports, create_app, make_runner
 from ostatok_http.ports import Journal, LedgerReader, RecordSource, TopicView
 
@@ -36,15 +38,19 @@ async def serve() -> AsyncIterator[Serve]:
             view: TopicView | None = None,
             records: RecordSource | None = None,
             history: History | None = None,
+            pool: Pool | None = None,
             **settings: Any,
         ) -> ClientSession:
             settings_ = load(**{"log_operations": False, "http_drain_seconds": 2, **settings})
+            pool = pool or Pool(settings_)
             ports = Ports(
                 journal or RecordingJournal(),
                 view or TheTopic(),
                 records or NoRecords(),
                 ledger or EmptyLedger(),
-                history or History(settings_, Pool(settings_)),
+                history or History(settings_, pool),
+                Browser(settings_, pool),
+                RunReader(settings_, pool),
             )
             app = create_app(settings_, ports)
             runner = make_runner(app, settings_)

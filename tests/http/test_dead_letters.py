@@ -31,7 +31,7 @@ from ostatok.journal import rfc3339
 from ostatok.settings import Settings
 from ostatok_db.connection import conninfo
 from ostatok_db.ledger import Ledger
-from ostatok_http import dead_letters
+from ostatok_http import letter_desk
 from ostatok_http.desk import Desk
 
 
@@ -134,7 +134,7 @@ async def test_no_one_else_waits_for_operators(
     start_operators: StartOperators, database: Settings, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ledger that is slow to list holds up no webhook and no balance; past a limit it is 503."""
-    monkeypatch.setattr(dead_letters, "IN_HAND_MAX", 3)
+    monkeypatch.setattr(letter_desk, "IN_HAND_MAX", 3)
     operators = await start_operators()
     with psycopg.connect(conninfo(database, name="test")) as holder:
         holder.execute("LOCK TABLE dead_letter")

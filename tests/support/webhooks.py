@@ -31,7 +31,7 @@ KIND = b"Content-Type: application/json"
 def of_database(settings: Settings) -> dict[str, Any]:
     """Give the real ports to a ledger, by the names that ``serve`` has for them."""
     pool = Pool(settings)
-    return {"ledger": Reader(settings, pool), "history": History(settings, pool)}
+    return {"ledger": Reader(settings, pool), "history": History(settings, pool), "pool": pool}
 
 
 def changed(**fields: Any) -> bytes:

@@ -1,0 +1,73 @@
+"""The console put together: its pages, and what they share."""
+
+from typing import NamedTuple
+
+from aiohttp import web
+
+from ostatok.settings import Settings
+from ostatok_db.browsing import Browser
+from ostatok_db.history import History
+from ostatok_db.runs import RunReader
+from ostatok_http.console.conflicts import Conflicts
+from ostatok_http.console.letters import Letters
+from ostatok_http.console.live import Live
+from ostatok_http.console.operations import Operations
+from ostatok_http.console.organizations import Organizations
+from ostatok_http.console.overview import Overview
+from ostatok_http.console.recovery import Recovery
+from ostatok_http.console.site import HOME, Site
+from ostatok_http.journal_check import JournalCheck
+from ostatok_http.letter_desk import LetterDesk
+from ostatok_http.ports import LedgerReader, RecordSource, TopicView
+from ostatok_http.unapplied import Unapplied
+
+
+class World(NamedTuple):
+    """What the console shows, and by whom it decides."""
+
+    ledger: LedgerReader
+    topic: TopicView
+    records: RecordSource
+    browser: Browser
+    runs: RunReader
+    history: History
+    unapplied: Unapplied
+    journal_check: JournalCheck
+    desk: LetterDesk
+
+
+def add_console(app: web.Application, settings: Settings, world: World) -> None:
+    """Answer at the console's addresses."""
+    site = Site(settings)
+    live = Live(world.ledger, world.topic, world.records, world.browser)
+    overview = Overview(site, live)
+    organizations = Organizations(site, world.browser, world.history)
+    operations = Operations(site, world.browser, world.history, world.unapplied)
+    conflicts = Conflicts(site, world.browser, world.history, world.records)
+    letters = Letters(site, world.desk)
+    recovery = Recovery(site, live, world.journal_check, world.runs)
+    for path, handler in (
+        ("/", overview.get),
+        ("/events", overview.events),
+        ("/organizations/", organizations.page),
+        ("/organizations/{inn}/", organizations.one),
+        ("/operations/{operation_id}/", operations.one),
+        ("/search/", operations.search),
+        ("/conflicts/", conflicts.page),
+        ("/conflicts/{position}/", conflicts.one),
+        ("/dead-letters/", letters.page),
+        ("/dead-letters/{position}/", letters.one),
+        ("/recovery/", recovery.get),
+    ):
+        # An answer without an end has no head of its own to ask for.
+        has_end = handler != overview.events
+        app.router.add_get(HOME + path, site.page(handler), allow_head=has_end)
+    app.router.add_post(HOME + "/dead-letters/", site.page(letters.decide))
+    site.add_to(app.router)
+
+    async def close(_app: web.Application) -> None:
+        """Let go of those who watch, before the drain waits for them."""
+        await live.close()
+        await organizations.snapshots.close()
+
+    app.on_shutdown.append(close)

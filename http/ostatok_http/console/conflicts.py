@@ -1,0 +1,92 @@
+"""Conflicts: operations that came again with other content, and moved no money."""
+
+import asyncio
+from datetime import datetime
+
+from aiohttp import web
+
+from ostatok.errors import JournalError
+from ostatok.journal import Record
+from ostatok_db.browsing import Browser, Conflict, Place
+from ostatok_db.history import History
+from ostatok_http import parameters
+from ostatok_http.console.fields import digits, local_moment
+from ostatok_http.console.letters import PAGE_ROWS, position_of
+from ostatok_http.console.raw import Raw
+from ostatok_http.console.site import Site
+from ostatok_http.parameters import Parameters
+from ostatok_http.ports import RecordSource
+
+
+class Conflicts:
+    """The list of conflicts, and the page of one."""
+
+    def __init__(
+        self, site: Site, browser: Browser, history: History, records: RecordSource
+    ) -> None:
+        self._site = site
+        self._browser = browser
+        self._history = history
+        self._records = records
+
+    async def page(self, request: web.Request) -> web.StreamResponse:
+        """Answer a page of them, the latest first: of all INNs or of one, in a period."""
+        query = Parameters(request.query, "inn", "from", "to", "cursor")
+        moment = local_moment(self._site.zone)
+        inn = query.read("inn", digits(0, 12)) or None
+        since, until = query.read("from", moment), query.read("to", moment)
+        before = query.read("cursor", _place)
+        query.check()
+        found = await self._browser.conflicts(
+            PAGE_ROWS + 1, inn=inn, since=since, until=until, before=before
+        )
+        page = found[:PAGE_ROWS]
+        return self._site.render(
+            request,
+            "conflicts.html",
+            conflicts=page,
+            inn=inn,
+            since=since,
+            until=until,
+            following=_cursor(page[-1]) if len(found) > PAGE_ROWS else None,
+            chosen={name: value for name, value in request.query.items() if name != "cursor"},
+        )
+
+    async def one(self, request: web.Request) -> web.StreamResponse:
+        """Answer a conflict: what differs, the record as it came, and the one that counts."""
+        position = position_of(request)
+        Parameters(request.query).check()
+        conflict = await self._browser.conflict(*position)
+        if conflict is None:
+            raise web.HTTPNotFound
+        (counted, *_) = await self._history.records_of(conflict.operation_id) or (None,)
+        problem: JournalError | None = None
+        record: Record | None = None
+        try:
+            record = await asyncio.to_thread(self._read, *position)
+        except JournalError as error:
+            problem = error
+        return self._site.render(
+            request,
+            "conflict.html",
+            conflict=conflict,
+            counted=counted,
+            value=Raw(None if record is None else record.value),
+            record=record,
+            problem=problem,
+        )
+
+    def _read(self, partition: int, offset: int) -> Record | None:
+        """The record, from the topic: of a conflict the ledger keeps what differs, not the body."""
+        for chunk in self._records.read({partition: (offset, offset + 1)}):
+            return chunk[0]
+        return None
+
+
+def _cursor(conflict: Conflict) -> str:
+    return f"{conflict.received_at.isoformat()}~{conflict.position}"
+
+
+def _place(text: str) -> Place:
+    moment, _, position = text.partition("~")
+    return datetime.fromisoformat(moment), *parameters.position(position)

@@ -1,0 +1,229 @@
+"""What every page of the console has in common: language, theme, headers, errors, files.
+
+A page is HTML that was rendered here, for a browser that runs no script but ours.
+"""
+
+import hashlib
+import mimetypes
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
+from importlib.resources import files
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import structlog
+from aiohttp import hdrs, web
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from ostatok.errors import InvalidFields, OstatokError
+from ostatok.settings import Settings
+from ostatok_http.answers import ANSWER, REQUEST_ID
+from ostatok_http.console.formats import Formats
+from ostatok_http.console.texts import LANGUAGES, Language, Speaker, preferred
+from ostatok_http.refusals import FAILED, Refusal, refusal_of
+
+HOME = "/console"
+LANGUAGE_COOKIE, THEME_COOKIE, WHO_COOKIE = "ostatok_language", "ostatok_theme", "ostatok_who"
+THEMES = ("auto", "light", "dark")
+COOKIE_SECONDS = 365 * 86_400
+
+SECURITY = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = structlog.get_logger()
+
+
+class Site:
+    """Renders pages, and answers what belongs to no page."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._zone = ZoneInfo(settings.console_timezone)
+        self.may_decide = settings.http_operators
+        self._environment = Environment(
+            loader=PackageLoader("ostatok_http.console"),
+            autoescape=select_autoescape(),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of every time that the console shows or is given."""
+        return self._zone
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        """Answer at the addresses that belong to no page; last of all, since it takes the rest."""
+        router.add_get(HOME, _to_home, name="console.home")
+        router.add_get(HOME + "/static/{name}", self.page(_static), name="console.static")
+        for name, cookie, allowed in (
+            ("language", LANGUAGE_COOKIE, LANGUAGES),
+            ("theme", THEME_COOKIE, THEMES),
+        ):
+            choose = self.page(_choosing(cookie, allowed))
+            router.add_get(f"{HOME}/{name}/{{choice}}", choose, name=f"console.{name}")
+        router.add_get(HOME + "/{rest:.*}", self.page(_nothing), name="console.nothing")
+
+    def page(self, handler: Handler) -> Handler:
+        """Make what a handler raises a page that says so; no error is an empty screen."""
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except Exception as error:  # As in answers.py: an error becomes a status in one place.
+                refusal = refusal_of(error, "console")
+                request[ANSWER] = refusal.name
+                if refusal is FAILED:
+                    log.exception("request_failed", request_id=request[REQUEST_ID], exc_info=error)
+                return self.refuse(request, refusal, error)
+
+        return answer
+
+    def refuse(self, request: web.Request, refusal: Refusal, error: Exception) -> web.Response:
+        """Answer a page that says what went wrong, and what can be done."""
+        fields = error.reasons if isinstance(error, InvalidFields) else {}
+        return self.render(
+            request,
+            "error.html",
+            status=refusal.status,
+            refusal=refusal,
+            fields=fields,
+            reason=error if isinstance(error, OstatokError) and not fields else None,
+            request_id=request[REQUEST_ID],
+        )
+
+    def render(
+        self, request: web.Request, template: str, status: int = 200, **values: object
+    ) -> web.Response:
+        """Answer a page."""
+        return web.Response(
+            text=self.fragment(language_of(request), template, **self._frame(request), **values),
+            status=status,
+            content_type="text/html",
+            headers={
+                **SECURITY,
+                hdrs.CACHE_CONTROL: "no-store",
+                hdrs.VARY: f"{hdrs.ACCEPT_LANGUAGE}, {hdrs.COOKIE}",
+            },
+        )
+
+    def fragment(self, language: Language, template: str, **values: object) -> str:
+        """Render a template in a language, which is a page or a part of one."""
+        return self._environment.get_template(template).render(
+            t=Speaker(language), f=self.formats(language), language=language, home=HOME, **values
+        )
+
+    def formats(self, language: Language) -> Formats:
+        """Give how values are written in a language."""
+        return Formats(language, self._zone)
+
+    def _frame(self, request: web.Request) -> dict[str, object]:
+        theme = request.cookies.get(THEME_COOKIE)
+        return {
+            "here": request.path,
+            "back": request.path_qs,
+            "theme": theme if theme in THEMES else "auto",
+            "themes": THEMES,
+            "static": _version,
+            "may_decide": self.may_decide,
+        }
+
+
+def language_of(request: web.Request) -> Language:
+    """Give the language somebody chose, or else the one his browser prefers."""
+    chosen = request.cookies.get(LANGUAGE_COOKIE)
+    for language in LANGUAGES:
+        if language == chosen:
+            return language
+    return preferred(request.headers.get(hdrs.ACCEPT_LANGUAGE, ""))
+
+
+def require_same_origin(request: web.Request) -> None:
+    """Refuse what another site's page makes a browser send here. Raises HTTPForbidden.
+
+    A browser says with each POST whose page made it (Origin), and newer ones also whether that is
+    this site (Sec-Fetch-Site).
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    origin = urlsplit(request.headers.get(hdrs.ORIGIN, "")).netloc
+    if site not in (None, "same-origin") or (site is None and origin != request.host):
+        raise web.HTTPForbidden
+
+
+def redirect(location: str) -> web.Response:
+    """Lead to another page (RFC 9110, section 15.4.4)."""
+    return web.Response(status=303, headers={**SECURITY, hdrs.LOCATION: location})
+
+
+def set_cookie(response: web.StreamResponse, name: str, value: str) -> None:
+    """Keep a choice for a year, out of the reach of scripts and of other sites."""
+    response.set_cookie(
+        name, value, path=HOME, max_age=COOKIE_SECONDS, httponly=True, samesite="Strict"
+    )
+
+
+async def _to_home(_request: web.Request) -> web.StreamResponse:
+    return redirect(HOME + "/")
+
+
+async def _nothing(_request: web.Request) -> web.StreamResponse:
+    raise web.HTTPNotFound
+
+
+def _choosing(cookie: str, allowed: tuple[str, ...]) -> Handler:
+    async def choose(request: web.Request) -> web.StreamResponse:
+        choice = request.match_info["choice"]
+        if choice not in allowed:
+            raise web.HTTPNotFound
+        response = redirect(_safe(request.query.get("to")))
+        set_cookie(response, cookie, choice)
+        return response
+
+    return choose
+
+
+def _safe(target: str | None) -> str:
+    """Where to go back to: within the console, or its beginning."""
+    if target and target.startswith(HOME + "/") and target.isprintable() and "\\" not in target:
+        return target
+    return HOME + "/"
+
+
+@cache
+def _files() -> Mapping[str, tuple[bytes, str]]:
+    """Give each file that pages fetch, and the version of it that its address carries."""
+    folder = files("ostatok_http.console").joinpath("static")
+    found = {one.name: one.read_bytes() for one in folder.iterdir() if one.is_file()}
+    return {name: (body, hashlib.sha256(body).hexdigest()[:12]) for name, body in found.items()}
+
+
+def _version(name: str) -> str:
+    """Give the address of a file; it changes when the file does."""
+    return f"{HOME}/static/{name}?v={_files()[name][1]}"
+
+
+async def _static(request: web.Request) -> web.StreamResponse:
+    found = _files().get(request.match_info["name"])
+    if found is None:
+        raise web.HTTPNotFound
+    body, version = found
+    is_this = request.query.get("v") == version
+    return web.Response(
+        body=body,
+        content_type=mimetypes.guess_type(request.match_info["name"])[0],
+        charset="utf-8",
+        headers={
+            **SECURITY,
+            hdrs.CACHE_CONTROL: "public, max-age=31536000, immutable" if is_this else "no-cache",
+        },
+    )

@@ -1,0 +1,211 @@
+"""The console in a real browser, as an operator goes through it."""
+
+import json
+import re
+import uuid
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+from support.console import PHONE, Console, Open
+from support.journal import INNS
+from support.payments import document
+from support.system import wait_until
+
+SERIOUS = ("serious", "critical")
+INN = INNS[0]
+
+
+def pages(console: Console) -> list[str]:
+    """An address of each kind of page."""
+    sql = console.system.sql
+    ((operation,),) = sql("SELECT operation_id::text FROM payment LIMIT 1")
+    ((conflict,),) = sql(
+        "SELECT partition || ':' || \"offset\" FROM duplicate WHERE outcome = 'conflict' LIMIT 1"
+    )
+    ((letter,),) = sql("SELECT partition || ':' || \"offset\" FROM dead_letter LIMIT 1")
+    return [
+        "/",
+        "/organizations/",
+        f"/organizations/{INN}/?at=2026-05-01T00:00",
+        f"/operations/{operation}/",
+        f"/operations/{uuid.UUID(int=7)}/",
+        "/search/?q=nothing",
+        "/conflicts/",
+        f"/conflicts/{conflict}/",
+        "/dead-letters/?state=all",
+        f"/dead-letters/{letter}/",
+        "/recovery/",
+        "/nowhere/",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("language", "scheme", "viewport"),
+    [("en-GB", "light", None), ("ru-RU", "dark", PHONE)],
+    ids=["desk", "phone"],
+)
+def test_every_page_is_right_for_all_who_look_at_it(
+    console: Console, open_page: Open, language: str, scheme: str, viewport: dict[str, int] | None
+) -> None:
+    """Axe finds nothing serious, and nothing is wider than the screen."""
+    options = {"viewport": viewport} if viewport else {}
+    page = open_page(f"{console.address}/", locale=language, color_scheme=scheme, **options)
+    for path in pages(console):
+        page.goto(console.address + path)
+        found = Axe().run(page).response["violations"]
+        assert not [
+            (path, one["id"], [node["html"] for node in one["nodes"]])
+            for one in found
+            if one["impact"] in SERIOUS
+        ]
+        wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        assert wide <= 0, path
+        assert page.locator("html").get_attribute("lang") == language[:2]
+
+
+def test_a_payments_story_is_found_from_the_overview(console: Console, open_page: Open) -> None:
+    """Posted, searched for by its id: from the request id to the entry and the balance."""
+    paid = document(payer_inn="7702070139", amount="12.34", document_number="№ 7/А")
+    answer = console.system.post(json.dumps(paid).encode(), X_Request_ID="story-1")
+    assert answer.status == 200
+    page = open_page(f"{console.address}/", locale="ru-RU")
+    page.get_by_role("searchbox").fill(paid["operation_id"])
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text(paid["operation_id"])
+    wait_until(lambda: _reloaded(page, "Остаток изменён"), "the payment is applied")
+    text = page.locator("main").inner_text()
+    position = answer.headers["Ostatok-Position"]
+    for said in ("story-1", position, "12,34 ₽", "№ 7/А", "Запись журнала 1", "применена"):
+        assert said in text.replace("\u00a0", " "), said
+    page.get_by_role("link", name="7702070139").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Организация 7702070139")
+
+
+def _reloaded(page: Page, text: str) -> bool:
+    page.reload()
+    return text in page.locator("main").inner_text()
+
+
+def test_the_overview_goes_on_by_itself(console: Console, open_page: Open) -> None:
+    """What comes while it is looked at shows without a reload."""
+    page = open_page(f"{console.address}/")
+    records = page.locator(".cards dd").nth(4)
+    before = _number(records.inner_text())
+    for _ in range(3):
+        console.system.post(json.dumps(document(payer_inn=INN)).encode())
+    expect(records).to_have_text(re.compile(f"{before + 3:,}"))
+    wait_until(lambda: _looks(page) > 2, "it is looked again and again")
+    applied = page.get_by_text("applied", exact=True).locator("xpath=../../dd")
+    expect(applied).not_to_have_text("0")
+
+
+def _number(text: str) -> int:
+    return int(re.sub(r"\D", "", text))
+
+
+def _looks(page: Page) -> int:
+    return int(page.locator("#live").get_attribute("data-looks") or 0)
+
+
+def test_an_organization_is_found_and_its_past_is_shown(
+    console: Console, open_page: Open, tmp_path: Path
+) -> None:
+    """By the beginning of its INN; its log, a document, the balance of a moment, a statement."""
+    ((number, amount),) = console.system.sql(
+        "SELECT document_number, amount FROM payment WHERE inn = %s LIMIT 1", INN
+    )
+    page = open_page(f"{console.address}/organizations/")
+    page.get_by_label("INN, or how it begins").fill(INN[:6])
+    page.get_by_role("main").get_by_role("button", name="Find").click()
+    page.get_by_role("main").get_by_role("link", name=INN).first.click()
+    expect(page.locator("table")).to_contain_text("PAY-")
+    page.get_by_role("textbox", name="Document number").fill(number)
+    page.get_by_role("main").get_by_role("button", name="Find").click()
+    expect(page.get_by_role("status")).to_contain_text(f"{amount:,.2f}")
+    page.get_by_label(re.compile("^Moment")).fill("2026-04-28T00:30:00")
+    page.get_by_role("button", name="Show the balance").click()
+    expect(page.get_by_role("status")).to_contain_text("₽")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    download.value.save_as(tmp_path / "statement.csv")
+    ((entries,),) = console.system.sql("SELECT entries FROM organization WHERE inn = %s", INN)
+    assert len((tmp_path / "statement.csv").read_text("utf-8").splitlines()) == entries + 1
+
+
+def test_a_conflict_shows_what_differs(console: Console, open_page: Open) -> None:
+    """Both values, and the body as it came, read from the topic."""
+    page = open_page(f"{console.address}/conflicts/")
+    page.locator("tbody tr a").first.click()
+    expect(page.get_by_role("table")).to_contain_text("document_number")
+    expect(page.locator("pre")).to_contain_text("operation_id")
+
+
+def test_one_dead_letter_is_corrected_and_others_are_discarded(
+    console: Console, open_page: Open
+) -> None:
+    """The corrected one becomes a payment; who decided, and why, is kept."""
+    page = open_page(f"{console.address}/dead-letters/")
+    rows = page.locator("tbody tr")
+    before = rows.count()
+    rows.filter(has_text="is not JSON").first.get_by_role("link").first.click()
+    paid = document(payer_inn=INN, document_number="CORRECTED")
+    correct = page.locator("form", has=page.get_by_label("The corrected body"))
+    correct.get_by_label("The corrected body").fill(json.dumps(paid))
+    correct.get_by_label("Your name").fill("Дежурный")
+    correct.get_by_role("button").click()
+    expect(page.get_by_role("status")).to_contain_text("redriven")
+    is_paid = "SELECT count(*) FROM payment WHERE operation_id = %s"
+    wait_until(lambda: console.system.sql(is_paid, paid["operation_id"]) == [(1,)], "it is applied")
+    page.get_by_role("link", name="Back to the list").click()
+    expect(rows).to_have_count(before - 1)
+    assert page.get_by_label("Your name").input_value() == "Дежурный"
+    for row in (rows.nth(0), rows.nth(1)):
+        row.get_by_role("checkbox").check()
+    page.get_by_label("Why nothing is to be made of it").fill("a test of the bank's")
+    page.get_by_role("button", name="Discard").click()
+    expect(page.get_by_role("status").get_by_role("listitem")).to_have_count(2)
+    page.get_by_role("link", name="Back to the list").click()
+    expect(rows).to_have_count(before - 3)
+    kept = "SELECT decided_by, reason FROM ostatok_service.dead_letter_decision ORDER BY id"
+    assert console.system.sql(kept + " OFFSET 1") == [("Дежурный", "a test of the bank's")] * 2
+
+
+def test_recovery_says_what_to_run_next(console: Console, open_page: Open) -> None:
+    """First an audit; once it agrees, nothing."""
+    page = open_page(f"{console.address}/recovery/")
+    expect(page.locator("main")).to_contain_text("There was no audit yet")
+    expect(page.locator("pre").first).to_have_text("ostatok audit")
+    console.system.run("audit")
+    page.reload()
+    expect(page.locator("main")).to_contain_text("the last audit agrees")
+    expect(page.get_by_role("table").first).to_contain_text("ostatok audit")
+
+
+def test_a_keyboard_is_enough(console: Console, open_page: Open) -> None:
+    """The first key leads to the content; then on through the sections to the search."""
+    page = open_page(f"{console.address}/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#content")).to_be_focused()
+    page.get_by_role("searchbox").focus()
+    page.keyboard.type(INN)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Organization {INN}")
+
+
+def test_language_and_theme_are_chosen_and_kept(console: Console, open_page: Open) -> None:
+    """Whatever the browser prefers; and one comes back to the page where one was."""
+    page = open_page(f"{console.address}/conflicts/?inn={INN}", locale="en-GB")
+    page.get_by_role("link", name="Русский").click()
+    expect(page).to_have_url(f"{console.address}/conflicts/?inn={INN}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Конфликты")
+    page.get_by_role("link", name="тёмное").click()
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.get_by_role("link", name="светлое").click()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != ground
+    page.goto(f"{console.address}/")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Обзор")
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
