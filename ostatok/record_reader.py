@@ -24,6 +24,9 @@ POLL_SECONDS = 0.2
 SILENT_SECONDS_MAX = 20.0
 """How long nothing may come while something is still to come, unless told otherwise."""
 
+PARTITION_BYTES_MAX = 1_048_576
+"""How much of a partition comes with one request, unless told otherwise; a longer record comes."""
+
 Bounds = Mapping[int, tuple[int, int]]
 """Partition → (first offset, the offset behind the last)."""
 
@@ -32,11 +35,16 @@ class RecordReader:
     """Reads what lies in a range of each of some partitions."""
 
     def __init__(
-        self, settings: Settings, name: str, silent_seconds_max: float = SILENT_SECONDS_MAX
+        self,
+        settings: Settings,
+        name: str,
+        silent_seconds_max: float = SILENT_SECONDS_MAX,
+        partition_bytes_max: int = PARTITION_BYTES_MAX,
     ) -> None:
         """Be the reader of that name; connects when it is asked to read."""
         self._settings = settings
         self._name = name
+        self._partition_bytes_max = partition_bytes_max
         self._silent_seconds_max = silent_seconds_max
 
     def read_all(self, bounds: Bounds) -> list[Record]:
@@ -48,10 +56,23 @@ class RecordReader:
 
         Raises :class:`JournalUnavailable` when there is none.
         """
-        with closing(self.read({partition: (offset, end)})) as chunks:
-            for chunk in chunks:
-                return chunk[0]
+        for record in self.firsts({partition: (offset, end)}).values():
+            return record
         raise JournalUnavailable(f"Kafka: partition {partition} has no record from {offset} on.")
+
+    def firsts(self, bounds: Bounds) -> dict[int, Record]:
+        """Give the first record of each range, by partition; of one without, none. Blocks.
+
+        Raises what :meth:`read` does.
+        """
+        found: dict[int, Record] = {}
+        with closing(self.read(bounds)) as chunks:
+            for chunk in chunks:
+                for record in chunk:
+                    found.setdefault(record.partition, record)
+                if found.keys() >= bounds.keys():
+                    break
+        return found
 
     def read(self, bounds: Bounds) -> Generator[list[Record]]:
         """Give the records of the ranges in chunks, each partition's in order. Blocks.
@@ -120,6 +141,7 @@ class RecordReader:
             # As the stream's consumer: a record counts whether its transaction was committed.
             "isolation.level": "read_uncommitted",
             "fetch.wait.max.ms": 50,
+            "max.partition.fetch.bytes": self._partition_bytes_max,
             # What is read ahead, in all: it must not grow with the range.
             "queued.max.messages.kbytes": 16_384,
         }

@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+PROFILED = {"kafka-ui": "ui", "prometheus": "observability", "grafana": "observability"}
 WRITABLE = "/tmp"  # noqa: S108  # the one folder our containers write to
 OURS = [name for name, service in SERVICES.items() if "build" in service]
 SettingsOf = Callable[[str], Settings]
@@ -150,7 +151,7 @@ def test_only_this_machine_reaches_the_published_ports(settings_of: SettingsOf) 
     assert published
     assert all(re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port) for port in published)
     assert SERVICES["http"]["ports"] == [f"127.0.0.1:8000:{settings_of('http').http_port}"]
-    assert [name for name in SERVICES if "ports" in SERVICES[name]] == ["http", "kafka-ui"]
+    assert [name for name in SERVICES if "ports" in SERVICES[name]] == ["http", *PROFILED]
 
 
 def test_our_services_listen_and_drain(settings_of: SettingsOf) -> None:
@@ -281,7 +282,7 @@ def test_parts_start_when_what_they_need_is_there() -> None:
         assert "migrate" in SERVICES[name]["depends_on"]
         assert SERVICES[name]["restart"] == "unless-stopped"
     assert SERVICES["stream"]["deploy"]["replicas"] == 2
-    assert [name for name in SERVICES if "profiles" in SERVICES[name]] == ["kafka-ui"]
+    assert [name for name in SERVICES if "profiles" in SERVICES[name]] == list(PROFILED)
 
 
 def has_compose() -> bool:
@@ -294,5 +295,6 @@ def has_compose() -> bool:
 @pytest.mark.skipif(not has_compose(), reason="no docker with compose here")
 def test_compose_itself_accepts_the_file() -> None:
     """Where Compose is there, it finds nothing to complain about."""
-    command = ["docker", "compose", "--profile", "ui", "config", "--quiet"]
+    profiles = [word for one in set(PROFILED.values()) for word in ("--profile", one)]
+    command = ["docker", "compose", *profiles, "config", "--quiet"]
     subprocess.run(command, cwd=ROOT, check=True, timeout=60)

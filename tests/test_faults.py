@@ -186,7 +186,7 @@ def test_a_webhook_in_hand_is_answered_before_the_end(whole: Whole) -> None:
     with ThreadPoolExecutor(1) as pool:
         with frozen(whole.run["pids"]["kafka"]):
             answer = pool.submit(request, whole.port, "POST", WEBHOOK, paid, JSON, 20)
-            in_hand = "ostatok_http_publishing 1.0"
+            in_hand = "ostatok_http_publishing_webhooks 1.0"
             wait_until(
                 lambda: in_hand in request(whole.port, "GET", "/metrics").body.decode(), in_hand
             )

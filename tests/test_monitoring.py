@@ -1,18 +1,20 @@
 """The look around of a worker: the topic must stay the ledger's, and who waits is let be."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from faust.types import TP
-from support.payments import TOPIC, TOPIC_ID
+from prometheus_client import REGISTRY
+from support.payments import PARTITIONS, TOPIC, TOPIC_ID, document, record
 from support.services import Services
 from support.system import System, wait_until
 
 from ostatok.errors import JournalMismatch, JournalUnavailable, LedgerUnavailable
+from ostatok.journal import Record
 from ostatok.settings import load
 from ostatok.topic import Range, Topic, _ranges_of, check_held
 from ostatok_db.ledger import check_topic
@@ -32,6 +34,8 @@ class World:
         self.looks = 0
         self.commits = 0
         self.name = TOPIC
+        self.partitions = PARTITIONS
+        self.end = HELD.end
         self.progress = Progress()
         self.consumer = self._thread = self._fetcher = self._fetch_task = self
         self.progress.positioned(yes=True)
@@ -47,9 +51,13 @@ class World:
             raise self.error
         return {0: (50, TOPIC_ID)}
 
-    def ranges(self, _partitions: Any) -> dict[int, Range]:
-        """Hold what is to come."""
-        return {0: HELD}
+    def ranges(self, partitions: Iterable[int]) -> dict[int, Range]:
+        """Hold what is to come, of whichever partitions."""
+        return dict.fromkeys(partitions, Range(HELD.earliest, self.end))
+
+    def firsts(self, bounds: Mapping[int, tuple[int, int]]) -> dict[int, Record]:
+        """Have only records that were received long ago."""
+        return {one: record(document(), first, partition=one) for one, (first, _) in bounds.items()}
 
     def _ensure_consumer(self) -> Any:
         return SimpleNamespace(_fetcher=self, commit=None)
@@ -75,7 +83,7 @@ async def looking(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     """Look at it, often."""
     monkeypatch.setattr(monitoring, "INTERVAL_SECONDS", 0.01)
     some: Any = world
-    made = Monitoring(some, load(stream_metrics_port=0), some, some)
+    made = Monitoring(some, load(stream_metrics_port=0), some, some, some)
     await made.start()
     yield made
     await asyncio.wait_for(made.stop(), SECONDS_MAX)
@@ -112,6 +120,36 @@ async def test_a_rebalance_that_hangs_is_not(world: World) -> None:
     began = world.progress.positioned_at
     await more_looks(world)
     assert world.progress.positioned_at == began
+
+
+def oldest() -> float | None:
+    """Give the age that is shown of the partition's oldest record, in seconds."""
+    return REGISTRY.get_sample_value("ostatok_stream_oldest_unapplied_seconds", {"partition": "0"})
+
+
+@pytest.mark.usefixtures("looking")
+async def test_what_waits_is_shown_while_postgres_is_away(world: World) -> None:
+    """It stands where it stood; what comes to the topic meanwhile ages as all else."""
+    world.end = 50
+    await more_looks(world)
+    assert oldest() == 0
+    world.error = LedgerUnavailable()
+    world.end = 60
+    await more_looks(world)
+    assert (oldest() or 0) > 86_400
+    assert REGISTRY.get_sample_value("ostatok_stream_assigned_partitions") == 1
+    assert REGISTRY.get_sample_value("ostatok_stream_topic_partitions") == PARTITIONS
+
+
+@pytest.mark.usefixtures("looking")
+async def test_nothing_is_shown_of_partitions_that_may_be_another_workers(world: World) -> None:
+    """While they move this worker applies none, and knows of no age."""
+    await more_looks(world)
+    assert oldest() is not None
+    world.progress.positioned(yes=False)
+    await more_looks(world)
+    assert oldest() is None
+    assert REGISTRY.get_sample_value("ostatok_stream_assigned_partitions") == 0
 
 
 @pytest.mark.parametrize(

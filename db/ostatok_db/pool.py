@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 import psycopg
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
@@ -16,6 +17,20 @@ WAITING_MAX = 1_000
 """Reads that may wait for a connection; the next one is told at once that there is none."""
 
 RECONNECT_SECONDS_MAX = 3.0
+
+
+class PoolUse(msgspec.Struct, frozen=True):
+    """How much of a pool is in use now, and how long was waited for it since it was made."""
+
+    connections: int
+    idle: int
+    connections_max: int
+    waiting: int
+    """Reads that wait for a connection."""
+    waited_seconds: float
+    """Of all reads that had to wait and then got one."""
+    refused: int
+    """Reads that got none: they waited too long, or too many did."""
 
 
 class Pool:
@@ -50,6 +65,18 @@ class Pool:
     async def close(self) -> None:
         """Give all connections back."""
         await self._pool.close()
+
+    def use(self) -> PoolUse:
+        """Say how much of it is in use. Asks nobody."""
+        found = self._pool.get_stats()
+        return PoolUse(
+            connections=found["pool_size"],
+            idle=found["pool_available"],
+            connections_max=found["pool_max"],
+            waiting=found["requests_waiting"],
+            waited_seconds=found.get("requests_wait_ms", 0) / 1000,
+            refused=found.get("requests_errors", 0),
+        )
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:

@@ -7,7 +7,7 @@ import msgspec
 
 from ostatok.errors import LedgerUnavailable
 from ostatok.settings import Settings
-from ostatok_db.pool import Pool
+from ostatok_db.pool import Pool, PoolUse
 from ostatok_db.queries import queries
 
 
@@ -70,3 +70,14 @@ class Reader:
     async def check(self) -> None:
         """Return when database and schema are there."""
         await self.partitions()
+
+    async def undecided_dead_letters(self) -> int:
+        """How many dead letters nobody has decided about."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(queries["count_undecided"], {"topic": self._topic})
+            row = await cursor.fetchone()
+        return 0 if row is None else int(row[0])
+
+    def pool_use(self) -> PoolUse:
+        """How much of the connections is in use. Asks nobody."""
+        return self._pool.use()

@@ -27,6 +27,7 @@ from ostatok_http.answers import Answering
 from ostatok_http.balance import BalanceEndpoint, Balances
 from ostatok_http.dead_letters import DeadLetterEndpoints
 from ostatok_http.fast_path import BALANCE, FAST_PATH, WEBHOOK, FastPath, Runner
+from ostatok_http.fill import Fill
 from ostatok_http.health import Health
 from ostatok_http.history import HistoryEndpoints
 from ostatok_http.journal_check import JournalCheck
@@ -85,6 +86,7 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
     unapplied = Unapplied(ledger, topic, records)
     operation = OperationEndpoint(past, unapplied)
     health = Health(journal, journal_check, ledger)
+    fill = Fill(settings, journal, ledger, metrics.fill)
     answering = Answering(settings, metrics)
     desk = LetterDesk(settings, journal, journal_check, watermark)
     app = web.Application(
@@ -118,7 +120,9 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
         await journal.open()
         await ledger.open()
         await journal_check.open()
+        await fill.open()
         yield
+        await fill.close()
         await journal.close(drain.seconds_left())
         await journal_check.close()
         balances.close()

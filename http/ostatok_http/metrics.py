@@ -15,6 +15,8 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from ostatok.settings import Settings
+from ostatok_http.fill import Gauges
+from ostatok_http.processes import WorkerProcesses
 
 WEBHOOK_ANSWERS = (
     "accepted",
@@ -50,18 +52,19 @@ class Metrics:
         registry = CollectorRegistry()
         if settings.http_workers_folder is None:
             ProcessCollector(registry=registry)
-            self._make(registry)
+            self._make(registry, settings)
             self.page = make_aiohttp_handler(registry)
             return
         folder = settings.http_workers_folder / "metrics"
         folder.mkdir(mode=0o700, exist_ok=True)
         with _values_in(folder, settings.http_worker):
-            self._make(registry)
+            self._make(registry, settings)
         shared = CollectorRegistry()
         MultiProcessCollector(shared, path=str(folder))  # type: ignore[no-untyped-call]
+        shared.register(WorkerProcesses(folder, settings.http_worker, os.getpid()))
         self.page = make_aiohttp_handler(shared)
 
-    def _make(self, registry: CollectorRegistry) -> None:
+    def _make(self, registry: CollectorRegistry, settings: Settings) -> None:
         webhooks = Counter(
             "ostatok_http_webhooks",
             "Webhooks of the bank, by what was answered",
@@ -87,12 +90,18 @@ class Metrics:
             registry=registry,
         )
         self._publishing = Gauge(
-            "ostatok_http_publishing",
+            "ostatok_http_publishing_webhooks",
             "Webhooks in hand that the journal has not acknowledged",
             multiprocess_mode="livesum",
             registry=registry,
         )
         self._publishing.set(0)
+        Gauge(
+            "ostatok_http_publishing_webhooks_max",
+            "Webhooks that may be in hand; past it they are answered 503",
+            multiprocess_mode="livesum",
+            registry=registry,
+        ).set(settings.http_requests_max)
         self.journal_matches = Gauge(
             "ostatok_http_journal_matches",
             "0 when webhooks are refused because the topic is not the ledger's, else 1",
@@ -106,6 +115,8 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+
+        self.fill = Gauges(registry)
 
     def answered(self, route: str, answer: str) -> None:
         """Count one answer of ``route``; routes that nobody counts are left out."""

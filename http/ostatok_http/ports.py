@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from ostatok.journal import Record
 from ostatok.topic import Range
+from ostatok_db.pool import PoolUse
 from ostatok_db.reading import Standing
 
 RecordHeaders = list[tuple[str, bytes]]
@@ -19,6 +20,13 @@ class Position(NamedTuple):
 
     partition: int
     offset: int
+
+
+class Queue(NamedTuple):
+    """How full a queue is."""
+
+    records: int
+    records_max: int
 
 
 class Journal(Protocol):
@@ -40,6 +48,10 @@ class Journal(Protocol):
 
     async def missing(self) -> Literal["broker", "topic"] | None:
         """What is not there of all that a record needs."""
+
+    def queue(self) -> Queue:
+        """How full the queue before Kafka is."""
+        ...
 
 
 class TopicView(Protocol):
@@ -91,3 +103,11 @@ class LedgerReader(Protocol):
 
     async def check(self) -> None:
         """Return when database and schema are there."""
+
+    async def undecided_dead_letters(self) -> int:
+        """How many dead letters nobody has decided about."""
+        ...
+
+    def pool_use(self) -> PoolUse:
+        """How much of the connections is in use. Asks nobody."""
+        ...

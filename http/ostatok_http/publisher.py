@@ -19,7 +19,7 @@ from ostatok.errors import JournalFull, JournalUnavailable
 from ostatok.journal import PARTITIONER
 from ostatok.kafka import configuring, librdkafka_config
 from ostatok.settings import Settings
-from ostatok_http.ports import Position, RecordHeaders
+from ostatok_http.ports import Position, Queue, RecordHeaders
 
 GRACE_SECONDS = 0.25
 """How much longer than its time-out a record is waited for, should librdkafka say nothing."""
@@ -82,6 +82,10 @@ class Publisher:
     def in_hand(self) -> int:
         """How many records wait for their acknowledgement."""
         return len(self._in_hand)
+
+    def queue(self) -> Queue:
+        """How full librdkafka's queue is: what is not sent, not acknowledged, or not collected."""
+        return Queue(len(self._producer), self._config["queue.buffering.max.messages"])
 
     def publish(self, key: bytes, value: bytes, headers: RecordHeaders) -> asyncio.Future[Position]:
         """Give what is done once every in-sync replica has the record: its place in the journal.

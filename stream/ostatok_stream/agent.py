@@ -60,7 +60,7 @@ class Applier:
             applied = await self._apply_until_done(number, batch)
             self._progress.made()
             seconds = time.perf_counter() - started
-            metrics.batch(batch, seconds, applied.counts)
+            metrics.batch(batch, seconds, applied)
             self._log(batch, applied, seconds)
 
     async def _check_gaps(self, fetch: Fetch) -> None:

@@ -33,6 +33,11 @@ log = structlog.get_logger()
 QUEUE_NEVER_FULL = 100
 """Far more fetches than the brake lets through: Faust's own, which starves, never sets in."""
 
+OLDEST_SECONDS_MAX = 2.0
+"""How long Kafka may take to show the oldest records that are not applied."""
+OLDEST_BYTES_MAX = 16_384
+"""What comes of a partition for one of its records."""
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -79,7 +84,13 @@ class App(faust.App):
         self._watchdog = Watchdog(self.progress)
         self.positions = Positions(self.journal, self._looking, self.progress)
         self.records = RecordReader(settings, "careful")
-        self.monitoring = Monitoring(self, settings, self.journal, self.positions)
+        oldest = RecordReader(
+            settings,
+            "oldest",
+            silent_seconds_max=OLDEST_SECONDS_MAX,
+            partition_bytes_max=OLDEST_BYTES_MAX,
+        )
+        self.monitoring = Monitoring(self, settings, self.journal, self.positions, oldest)
 
     def worker_init(self) -> None:
         """Send events where the settings say, before anything happens that makes some."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -13,6 +14,7 @@ from mode import Service
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from ostatok.errors import JournalMismatch, JournalUnavailable, LedgerUnavailable, OstatokError
+from ostatok.record_reader import RecordReader
 from ostatok.settings import PREFIX, Settings
 from ostatok.topic import Topic, check_held
 from ostatok_stream import metrics
@@ -28,14 +30,22 @@ log = structlog.get_logger()
 class Monitoring(Service):
     """A small web server and a timer beside the stream."""
 
-    def __init__(
-        self, app: Any, settings: Settings, topic: Topic, positions: Positions, **kwargs: Any
+    def __init__(  # one for each thing it looks at
+        self,
+        app: Any,
+        settings: Settings,
+        topic: Topic,
+        positions: Positions,
+        records: RecordReader,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self._app = app
         self._settings = settings
         self._topic = topic
         self._positions = positions
+        self._records = records
+        self._applied: dict[int, int] = {}
         self._progress: Progress = app.progress
         self._runner: web.AppRunner | None = None
         self._committing: asyncio.Future[None] | None = None
@@ -89,6 +99,8 @@ class Monitoring(Service):
                 self._progress.looked({}, is_fetching=True)
                 # A rebalance that waits for Kafka is no hang, however long it takes.
                 self._progress.made()
+                if isinstance(error, LedgerUnavailable):
+                    await self._look_at_the_topic_alone()
             except ConsumerNotStarted:
                 # Not yet, while Postgres or Kafka is away at the start; or not any more.
                 self._progress.looked({}, is_fetching=True)
@@ -96,9 +108,12 @@ class Monitoring(Service):
     async def _look(self) -> None:
         """See that the topic is still the ledger's, and how far behind it we are."""
         assigned = sorted(tp.partition for tp in self._app.consumer.assignment())
-        metrics.assigned_partitions.set(len(assigned))
+        metrics.topic_partitions.set(self._positions.partitions)
+        metrics.assigned_partitions.set(len(assigned) if self._progress.is_positioned else 0)
         if not self._progress.is_positioned or not assigned:
             metrics.lag_records.clear()
+            metrics.oldest_unapplied.forget()
+            self._applied = {}
             self._progress.looked({}, is_fetching=True)
             if not self._progress.is_positioned:
                 await self._positions.check()
@@ -116,9 +131,17 @@ class Monitoring(Service):
         for partition, lag in lags.items():
             metrics.lag_records.labels(partition).set(lag)
             metrics.next_offset.labels(partition).set(applied[partition])
+        self._applied = applied
+        await metrics.oldest_unapplied.look(applied, held, self._records)
         if self._committing is None or self._committing.done():
             # aiokafka tries a commit without end: nobody may wait for it. Cancelled at the stop.
             self._committing = self.add_future(self._commit(applied))
+
+    async def _look_at_the_topic_alone(self) -> None:
+        """See what waits while Postgres is away: it stands where it stood, and the topic grows."""
+        with suppress(JournalUnavailable):
+            held = await asyncio.to_thread(self._topic.ranges, list(self._applied))
+            await metrics.oldest_unapplied.look(self._applied, held, self._records)
 
     def _refresh_metadata(self) -> None:
         """Make aiokafka ask for the topic's partitions again, and join anew if they changed.

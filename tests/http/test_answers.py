@@ -159,6 +159,6 @@ async def test_answers_are_counted(serve: Serve) -> None:
         'ostatok_http_balance_reads_total{answer="not_found"} 1.0',
         "ostatok_http_publish_seconds_count 1.0",
         "ostatok_http_balance_seconds_count 1.0",
-        "ostatok_http_publishing 0.0",
+        "ostatok_http_publishing_webhooks 0.0",
     ):
         assert line in page

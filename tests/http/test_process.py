@@ -165,7 +165,7 @@ def test_the_second_signal_does_not_wait(start: Start, port: int) -> None:
             b"Content-Length: %d\r\n\r\n%b" % (WEBHOOK.encode(), len(GOOD), GOOD)
         )
         until = time.monotonic() + 20
-        while b"ostatok_http_publishing 1.0" not in ask(port, "/metrics")[1]:
+        while b"ostatok_http_publishing_webhooks 1.0" not in ask(port, "/metrics")[1]:
             assert time.monotonic() < until
         process.send_signal(signal.SIGTERM)
         with pytest.raises(subprocess.TimeoutExpired):

@@ -12,9 +12,9 @@ from ostatok.journal import Record
 from ostatok.settings import Settings
 from ostatok.topic import Range
 from ostatok_db.history import History
-from ostatok_db.pool import Pool
+from ostatok_db.pool import Pool, PoolUse
 from ostatok_db.reading import Reader, Standing
-from ostatok_http.ports import Position, RecordHeaders
+from ostatok_http.ports import Position, Queue, RecordHeaders
 from support.payments import PARTITIONS, README_PAYMENT, TOPIC_ID
 
 Serve = Callable[..., Awaitable[ClientSession]]
@@ -80,6 +80,10 @@ class RecordingJournal:
         """Miss nothing."""
         return None
 
+    def queue(self) -> Queue:
+        """Hold nothing back."""
+        return Queue(0, 10)
+
 
 class TheTopic:
     """The topic that the ledger was built from."""
@@ -124,6 +128,14 @@ class EmptyLedger:
 
     async def check(self) -> None:
         """Be well."""
+
+    async def undecided_dead_letters(self) -> int:
+        """Have none."""
+        return 0
+
+    def pool_use(self) -> PoolUse:
+        """Use one connection of four."""
+        return PoolUse(2, 1, 4, 0, 0.0, 0)
 
 
 async def connect(client: ClientSession) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

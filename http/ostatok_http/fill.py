@@ -1,0 +1,127 @@
+"""How full the service's queues are, looked at every few seconds.
+
+Not counted on the way of a webhook or of a balance read: that would cost each of them.
+"""
+
+import asyncio
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from ostatok.errors import LedgerUnavailable
+from ostatok.settings import Settings
+from ostatok_db.pool import PoolUse
+from ostatok_http.ports import Journal, LedgerReader
+
+LOOK_SECONDS = 5.0
+LOOKS_A_COUNT = 12
+"""Dead letters are counted at every twelfth look, once a minute: each of them is looked at."""
+
+log = structlog.get_logger()
+
+
+class Gauges:
+    """What a look shows. Those of several workers add up."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, what: str, mode: str = "livesum", *labels: str) -> Gauge:
+            return Gauge(
+                f"ostatok_http_{name}",
+                what,
+                labels,
+                multiprocess_mode=mode,  # type: ignore[arg-type]  # one of a dozen literals
+                registry=registry,
+            )
+
+        self.queue_records = gauge(
+            "producer_queue_records", "Records in librdkafka's queue, acknowledged ones too"
+        )
+        self.queue_records_max = gauge(
+            "producer_queue_records_max", "Records that librdkafka's queue takes"
+        )
+        connections = gauge(
+            "database_connections", "Connections to Postgres, by state", "livesum", "state"
+        )
+        self.connections_used = connections.labels("used")
+        self.connections_idle = connections.labels("idle")
+        self.connections_max = gauge(
+            "database_connections_max", "Connections to Postgres there may be"
+        )
+        self.waiting_reads = gauge(
+            "database_waiting_reads", "Reads that wait for a connection to Postgres"
+        )
+        self.waited_seconds = Counter(
+            "ostatok_http_database_wait_seconds",
+            "Time that reads have waited for a connection to Postgres, all together",
+            registry=registry,
+        )
+        self.refused_reads = Counter(
+            "ostatok_http_database_refused_reads",
+            "Reads that got no connection to Postgres",
+            registry=registry,
+        )
+        self.undecided_dead_letters = gauge(
+            "undecided_dead_letters",
+            "Dead letters that nobody has redriven or discarded, counted once a minute",
+            "livemax",
+        )
+
+
+class Fill:
+    """The task that looks."""
+
+    def __init__(
+        self, settings: Settings, journal: Journal, ledger: LedgerReader, gauges: Gauges
+    ) -> None:
+        self._journal = journal
+        self._ledger = ledger
+        self._gauges = gauges
+        # They are the same for all workers of a service.
+        self._counts_dead_letters = settings.http_worker == 0
+        self._waited_seconds = 0.0
+        self._refused = 0
+
+    async def open(self) -> None:
+        """Start looking, when journal and ledger are open."""
+        self._looking = asyncio.create_task(self._look_around())
+
+    async def close(self) -> None:
+        """Stop looking."""
+        self._looking.cancel()
+        await asyncio.wait({self._looking})
+
+    async def _look_around(self) -> None:
+        looks = 0
+        while True:
+            try:
+                self._look()
+                if self._counts_dead_letters and looks % LOOKS_A_COUNT == 0:
+                    await self._count_dead_letters()
+            except Exception:  # A bug must not end the looking without a word.
+                log.exception("fill_look_failed")
+            looks += 1
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _look(self) -> None:
+        queue = self._journal.queue()
+        self._gauges.queue_records.set(queue.records)
+        self._gauges.queue_records_max.set(queue.records_max)
+        self._show_pool(self._ledger.pool_use())
+
+    def _show_pool(self, use: PoolUse) -> None:
+        gauges = self._gauges
+        gauges.connections_used.set(use.connections - use.idle)
+        gauges.connections_idle.set(use.idle)
+        gauges.connections_max.set(use.connections_max)
+        gauges.waiting_reads.set(use.waiting)
+        gauges.waited_seconds.inc(use.waited_seconds - self._waited_seconds)
+        gauges.refused_reads.inc(use.refused - self._refused)
+        self._waited_seconds, self._refused = use.waited_seconds, use.refused
+
+    async def _count_dead_letters(self) -> None:
+        try:
+            undecided = await self._ledger.undecided_dead_letters()
+        except LedgerUnavailable as error:
+            log.info("dead_letters_uncounted", reason=str(error))
+        else:
+            self._gauges.undecided_dead_letters.set(undecided)
