@@ -65,14 +65,9 @@ class RecordReader:
 
         Raises what :meth:`read` does.
         """
-        found: dict[int, Record] = {}
-        with closing(self.read(bounds)) as chunks:
-            for chunk in chunks:
-                for record in chunk:
-                    found.setdefault(record.partition, record)
-                if found.keys() >= bounds.keys():
-                    break
-        return found
+        # One at a time: what is read ahead of a partition is dropped when its first is there.
+        with closing(self._read(bounds, 1, firsts_alone=True)) as chunks:
+            return {record.partition: record for chunk in chunks for record in chunk}
 
     def read(self, bounds: Bounds) -> Generator[list[Record]]:
         """Give the records of the ranges in chunks, each partition's in order. Blocks.
@@ -80,18 +75,26 @@ class RecordReader:
         An offset without a record (a transaction's marker) is passed over. Raises
         :class:`JournalUnavailable` when Kafka is away, and when an offset is not there any more.
         """
+        return self._read(bounds, CHUNK_RECORDS, firsts_alone=False)
+
+    def _read(
+        self, bounds: Bounds, chunk_records: int, *, firsts_alone: bool
+    ) -> Generator[list[Record]]:
         left = {one: end for one, (first, end) in bounds.items() if first < end}
         with self._consumer() as consumer:
             topic = self._settings.topic
             consumer.assign([TopicPartition(topic, one, bounds[one][0]) for one in left])
             heard_at = time.monotonic()
             while left:
-                messages = consumer.consume(CHUNK_RECORDS, POLL_SECONDS)
+                messages = consumer.consume(chunk_records, POLL_SECONDS)
                 if messages:
                     heard_at = time.monotonic()
                 elif time.monotonic() - heard_at > self._silent_seconds_max:
                     raise JournalUnavailable(f"Kafka: nothing came of partitions {sorted(left)}.")
                 if chunk := list(self._taken(messages, left, consumer)):
+                    if firsts_alone:
+                        for record in chunk:
+                            self._strike_out(record.partition, left, consumer)
                     yield chunk
 
     def offsets_at(self, partitions: Iterable[int], moment: datetime) -> dict[int, int | None]:
@@ -126,8 +129,11 @@ class RecordReader:
             elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
                 raise JournalUnavailable(f"Kafka: partition {partition}: {error.str()}.")
             if offset >= left[partition]:
-                del left[partition]
-                consumer.pause([TopicPartition(self._settings.topic, partition)])
+                self._strike_out(partition, left, consumer)
+
+    def _strike_out(self, partition: int, left: dict[int, int], consumer: Consumer) -> None:
+        if left.pop(partition, None) is not None:
+            consumer.pause([TopicPartition(self._settings.topic, partition)])
 
     @contextmanager
     def _consumer(self) -> Iterator[Consumer]:

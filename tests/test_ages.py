@@ -2,15 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-import psycopg
 import pytest
-from support.foreign import produce
-from support.journal import webhook
 from support.payments import (
     MOMENT,
-    PARTITIONS,
     batch,
     dead_letter,
     document,
@@ -18,19 +13,14 @@ from support.payments import (
     payment,
     record,
 )
-from support.services import Services
-from support.system import System, request, wait_until
 
 from ostatok.errors import JournalUnavailable
-from ostatok.journal import Entry, Record, partition_of
+from ostatok.journal import Entry, Record
 from ostatok.topic import Range
 from ostatok_db.batch import Applied, Outcome
-from ostatok_db.connection import conninfo
 from ostatok_stream import ages
 from ostatok_stream.ages import CommittedAges, OldestUnapplied
 
-INN = "1234567890"
-HOME = partition_of(INN, PARTITIONS)
 ALL_APPLIED = Applied({Outcome.APPLIED: 1}, {}, ())
 
 
@@ -150,23 +140,3 @@ async def test_a_record_that_can_not_be_read_ages_from_when_it_was_missed() -> N
     await oldest.look({3: 10}, {3: Range(0, 90)}, records)
     assert waits(oldest)["3"] > 86_400
     assert len(records.read) == 3
-
-
-def test_a_stuck_partition_shows_how_old_its_record_is(services: Services, tmp_path: Path) -> None:
-    """Of a payment received long ago, while its partition is locked and nothing is fetched."""
-    with System(services.new_settings(), tmp_path) as system:
-        system.start_stream()
-
-        def age() -> float | None:
-            text = request(system.settings.stream_metrics_port, "GET", "/metrics").body.decode()
-            name = f'ostatok_stream_oldest_unapplied_seconds{{partition="{HOME}"}} '
-            found = [line.removeprefix(name) for line in text.splitlines() if line.startswith(name)]
-            return float(found[0]) if found else None
-
-        wait_until(lambda: age() == 0, "the partition is looked at")
-        with psycopg.connect(conninfo(system.settings, name="test")) as locking:
-            locking.execute("SELECT FROM applied_offset WHERE partition = %s FOR UPDATE", (HOME,))
-            produce(system.settings, [webhook(document(payer_inn=INN))])
-            old = (datetime.now(UTC) - MOMENT).total_seconds()
-            wait_until(lambda: (age() or 0) >= old, "its age is the record's", 30)
-        wait_until(lambda: age() == 0, "it is applied", 30)

@@ -55,6 +55,18 @@ def test_every_alert_has_its_section_and_every_section_an_alert() -> None:
     assert sections == [(name, rule["labels"]["severity"]) for name, rule in RULES.items()]
 
 
+def test_links_of_the_document_lead_somewhere() -> None:
+    """To files that are there, and to headings that are in them."""
+    for file, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", OPERATIONS):
+        path = ROOT / "docs" / (file or "operations.md")
+        assert path.exists(), file
+        headings = re.findall(r"^#+ (.*)$", path.read_text("utf-8"), re.MULTILINE) if anchor else []
+        anchors = {
+            re.sub(r"[^\w -]", "", one).strip().lower().replace(" ", "-") for one in headings
+        }
+        assert not anchor or anchor in anchors, anchor
+
+
 @pytest.mark.parametrize(
     "expression",
     [

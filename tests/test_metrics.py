@@ -3,21 +3,26 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import promql_parser as parser
+import psycopg
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from support.foreign import INN as STRANGE_INN
 from support.foreign import produce
-from support.payments import document
+from support.journal import webhook
+from support.payments import MOMENT, PARTITIONS, README_PAYMENT, document
 from support.services import Services
 from support.system import System, request, wait_until
 
+from ostatok.journal import partition_of
 from ostatok.local.ports import free_port
 from ostatok.settings import PREFIX
+from ostatok_db.connection import conninfo
 
 ROOT = Path(__file__).parents[1]
 OBSERVABILITY = ROOT / "deploy" / "observability"
@@ -33,6 +38,7 @@ PANELS = [
     for panel in DASHBOARD["panels"]
     for target in panel.get("targets", ())
 ]
+README_INN = README_PAYMENT["payer_inn"]
 OF_PROMETHEUS = {"job", "instance"}
 """Labels that come with the scrape."""
 OF_THE_CLIENT = ("python_info", "python_gc_")
@@ -71,11 +77,17 @@ class Page(NamedTuple):
 class Live(NamedTuple):
     """A system that has seen everything once."""
 
+    system: System
     alone: Page
     """Of one http process."""
     together: Page
     """Of two http processes that share a port."""
     worker: Page
+
+    @property
+    def pages(self) -> tuple[Page, ...]:
+        """All of them; of one http process first, as processes have a label on the other."""
+        return self.alone, self.worker, self.together
 
 
 def read_page(port: int) -> Page:
@@ -123,7 +135,7 @@ def live(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             "the dead letter is counted",
             LOOK_SECONDS_MAX,
         )
-        yield Live(read_page(port), read_page(settings.http_port), read_page(worker))
+        yield Live(system, read_page(port), read_page(settings.http_port), read_page(worker))
 
 
 def selectors_of(expression: str) -> list[Any]:
@@ -177,7 +189,7 @@ def test_what_an_expression_names_is_there(live: Live, name: str, expression: st
 def test_legends_show_labels_that_are_there(live: Live) -> None:
     """A label that no sample has would be an empty legend."""
     known = OF_PROMETHEUS | {
-        label for page in live for _, labels in page.families.values() for label in labels
+        label for page in live.pages for _, labels in page.families.values() for label in labels
     }
     for panel in DASHBOARD["panels"]:
         for target in panel.get("targets", ()):
@@ -190,7 +202,7 @@ def test_the_documents_list_every_metric(live: Live) -> None:
     listed = {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
     assert len(listed) == len(rows)
     shown: dict[str, tuple[str, set[str]]] = {}
-    for page in (live.alone, live.worker, live.together):  # The last one's processes have labels.
+    for page in live.pages:
         ours = {n: found for n, found in page.families.items() if not n.startswith(OF_THE_CLIENT)}
         shown |= ours
     assert listed == shown
@@ -198,7 +210,7 @@ def test_the_documents_list_every_metric(live: Live) -> None:
 
 def test_names_follow_the_conventions(live: Live) -> None:
     """Counters end in _total; before it, or at the end, stands the unit."""
-    for page in live:
+    for page in live.pages:
         for name, (kind, _) in page.families.items():
             if name.startswith(OF_THE_CLIENT):
                 continue
@@ -232,3 +244,20 @@ def test_what_happened_is_counted(live: Live) -> None:
     assert 0 < live.worker.value("ostatok_stream_end_to_end_seconds_sum") < 60
     assert live.worker.value("ostatok_stream_topic_partitions") == 12
     assert live.worker.value("ostatok_stream_assigned_partitions") == 12
+
+
+def test_a_stuck_partition_shows_how_old_its_record_is(live: Live) -> None:
+    """Of a payment received long ago, while its partition is locked and nothing is fetched."""
+    home = str(partition_of(README_INN, PARTITIONS))
+    settings = live.system.settings
+
+    def age() -> float:
+        page = read_page(settings.stream_metrics_port)
+        return page.value("ostatok_stream_oldest_unapplied_seconds", partition=home)
+
+    with psycopg.connect(conninfo(settings, name="test")) as locking:
+        locking.execute("SELECT FROM applied_offset WHERE partition = %s FOR UPDATE", (home,))
+        produce(settings, [webhook(document())])
+        old = (datetime.now(UTC) - MOMENT).total_seconds()
+        wait_until(lambda: age() >= old, "its age is the record's", LOOK_SECONDS_MAX)
+    wait_until(lambda: age() == 0, "it is applied", LOOK_SECONDS_MAX)

@@ -8,7 +8,7 @@ import asyncio
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from ostatok.errors import LedgerUnavailable
+from ostatok.errors import LedgerError
 from ostatok.settings import Settings
 from ostatok_db.pool import PoolUse
 from ostatok_http.ports import Journal, LedgerReader
@@ -121,7 +121,7 @@ class Fill:
     async def _count_dead_letters(self) -> None:
         try:
             undecided = await self._ledger.undecided_dead_letters()
-        except LedgerUnavailable as error:
+        except LedgerError as error:  # Also when the right to look at the decisions is missing.
             log.info("dead_letters_uncounted", reason=str(error))
         else:
             self._gauges.undecided_dead_letters.set(undecided)

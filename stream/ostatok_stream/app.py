@@ -11,6 +11,7 @@ import structlog
 from faust.app.base import BootStrategy
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.tables import TableManager
+from prometheus_client import disable_created_metrics
 from yarl import URL
 
 from ostatok import garbage, logs
@@ -95,6 +96,7 @@ class App(faust.App):
     def worker_init(self) -> None:
         """Send events where the settings say, before anything happens that makes some."""
         logs.configure(self._settings)
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         super().worker_init()
 
     async def on_start(self) -> None:
