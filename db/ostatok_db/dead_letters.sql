@@ -35,14 +35,6 @@ LEFT JOIN LATERAL (
 ) AS last ON true
 WHERE dead.topic = %(topic)s AND dead.partition = %(partition)s AND dead."offset" = %(offset)s;
 
--- name: count_undecided
--- How many dead letters nobody has decided about. It looks at each: 0.1 s at a hundred thousand.
-SELECT count(*) FROM dead_letter AS dead
-WHERE dead.topic = %(topic)s AND NOT EXISTS (
-    SELECT FROM ostatok_service.dead_letter_decision AS made
-    WHERE made.topic = dead.topic AND made.partition = dead.partition
-      AND made."offset" = dead."offset");
-
 -- name: read_dead_letter
 -- The record of a dead letter, as it came.
 SELECT key, value, header_names, header_values, timestamp_ms FROM dead_letter
@@ -66,3 +58,11 @@ INSERT INTO ostatok_service.dead_letter_decision
        (topic, partition, "offset", decision, reason, new_partition, new_offset, decided_by)
 VALUES (%(topic)s, %(partition)s, %(offset)s, %(decision)s, %(reason)s, %(new_partition)s,
         %(new_offset)s, %(decided_by)s);
+
+-- name: count_undecided
+-- How many dead letters nobody has decided about. It looks at each: 0.1 s at a hundred thousand.
+SELECT count(*) FROM dead_letter AS dead
+WHERE dead.topic = %(topic)s AND NOT EXISTS (
+    SELECT FROM ostatok_service.dead_letter_decision AS made
+    WHERE made.topic = dead.topic AND made.partition = dead.partition
+      AND made."offset" = dead."offset");

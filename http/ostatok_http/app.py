@@ -86,7 +86,6 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
     unapplied = Unapplied(ledger, topic, records)
     operation = OperationEndpoint(past, unapplied)
     health = Health(journal, journal_check, ledger)
-    fill = Fill(settings, journal, ledger, metrics.fill)
     answering = Answering(settings, metrics)
     desk = LetterDesk(settings, journal, journal_check, watermark)
     app = web.Application(
@@ -120,9 +119,8 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
         await journal.open()
         await ledger.open()
         await journal_check.open()
-        await fill.open()
-        yield
-        await fill.close()
+        async with Fill(settings, journal, ledger, metrics.fill):
+            yield
         await journal.close(drain.seconds_left())
         await journal_check.close()
         balances.close()

@@ -68,7 +68,7 @@ class Gauges:
 
 
 class Fill:
-    """The task that looks."""
+    """The task that looks, for as long as journal and ledger are open."""
 
     def __init__(
         self, settings: Settings, journal: Journal, ledger: LedgerReader, gauges: Gauges
@@ -81,12 +81,10 @@ class Fill:
         self._waited_seconds = 0.0
         self._refused = 0
 
-    async def open(self) -> None:
-        """Start looking, when journal and ledger are open."""
+    async def __aenter__(self) -> None:
         self._looking = asyncio.create_task(self._look_around())
 
-    async def close(self) -> None:
-        """Stop looking."""
+    async def __aexit__(self, *_: object) -> None:
         self._looking.cancel()
         await asyncio.wait({self._looking})
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import structlog
 from prometheus_client import Metric
@@ -17,7 +17,7 @@ from prometheus_client.utils import floatToGoString
 
 from ostatok import journal
 from ostatok.errors import JournalUnavailable
-from ostatok.record_reader import RecordReader
+from ostatok.record_reader import Bounds
 from ostatok.topic import Range
 from ostatok_db.batch import Applied, Batch, Outcome
 
@@ -76,6 +76,17 @@ class _Wait(NamedTuple):
     """False when that is only when we saw that something waits, and the record is older."""
 
 
+class RecordSource(Protocol):
+    """The topic's records: :class:`ostatok.record_reader.RecordReader`."""
+
+    def firsts(self, bounds: Bounds) -> dict[int, journal.Record]:
+        """Give the first record of each range, by partition. Blocks.
+
+        Raises :class:`ostatok.errors.JournalUnavailable`.
+        """
+        ...
+
+
 class OldestUnapplied(Collector):
     """The age of each partition's oldest record that is not applied, as it is when asked for.
 
@@ -89,7 +100,7 @@ class OldestUnapplied(Collector):
         self._ends: dict[int, int] = {}
 
     async def look(
-        self, applied: Mapping[int, int], held: Mapping[int, Range], records: RecordReader
+        self, applied: Mapping[int, int], held: Mapping[int, Range], records: RecordSource
     ) -> None:
         """Find out since when each partition waits.
 
@@ -130,7 +141,7 @@ class OldestUnapplied(Collector):
             family.add_metric([str(partition)], age)
         yield family
 
-    async def _read(self, unread: Mapping[int, tuple[int, int]], records: RecordReader) -> None:
+    async def _read(self, unread: Mapping[int, tuple[int, int]], records: RecordSource) -> None:
         try:
             found = await asyncio.to_thread(records.firsts, unread)
         except JournalUnavailable as error:

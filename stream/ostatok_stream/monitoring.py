@@ -14,10 +14,10 @@ from mode import Service
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from ostatok.errors import JournalMismatch, JournalUnavailable, LedgerUnavailable, OstatokError
-from ostatok.record_reader import RecordReader
 from ostatok.settings import PREFIX, Settings
 from ostatok.topic import Topic, check_held
 from ostatok_stream import metrics
+from ostatok_stream.ages import RecordSource
 from ostatok_stream.ending import end_process
 from ostatok_stream.positions import Positions
 from ostatok_stream.watchdog import Progress
@@ -36,7 +36,7 @@ class Monitoring(Service):
         settings: Settings,
         topic: Topic,
         positions: Positions,
-        records: RecordReader,
+        records: RecordSource,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -6,7 +6,7 @@ not evaluated here is refused by name.
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -128,7 +128,7 @@ def _humanize_duration(seconds: float) -> str:
     return f"{minutes}m {rest}s" if minutes else f"{seconds:.4g}s"
 
 
-_HUMAN = {
+_HUMAN: dict[str, Callable[[float], str]] = {
     "humanize": _humanize,
     "humanizeDuration": _humanize_duration,
     "humanizePercentage": lambda value: f"{100 * value:.4g}%",
