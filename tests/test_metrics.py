@@ -52,6 +52,7 @@ UNITS = (
     "partitions",
     "reads",
     "records",
+    "retries",
     "seconds",
     "webhooks",
 )
