@@ -160,7 +160,9 @@ def http(workers: int | None) -> None:
         run(settings)
         return
     from ostatok.local.workers import serve_http  # noqa: PLC0415
+    from ostatok.tracing import require  # noqa: PLC0415
 
+    require(settings)  # Here, or each of them would say so at each of its starts.
     asyncio.run(
         serve_http(
             host=settings.http_host,

@@ -28,6 +28,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as SourceError
 
+from ostatok.collector import CollectorHeaders, CollectorUrl
 from ostatok.errors import SettingsError
 
 PREFIX = "OSTATOK_"
@@ -182,6 +183,29 @@ class Settings(BaseSettings):
         "127.0.0.1", description="address of a worker's /healthz, /readyz and /metrics"
     )
     stream_metrics_port: Port = Field(8001, description="port of the same; 0 = any free one")
+
+    traces_endpoint: CollectorUrl | None = Field(
+        None,
+        description="OTLP/HTTP collector that gets traces, such as http://collector:4318; "
+        "unset = no traces. Needs the extra `ostatok[telemetry]`",
+    )
+    traces_headers: CollectorHeaders | None = Field(
+        None, description="headers for the collector, name=value, separated by commas"
+    )
+    traces_ratio: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = Field(
+        0.01,
+        description="share of the requests without a `traceparent` that are traced; one with a "
+        "`traceparent` is traced when that says so",
+    )
+    traces_per_second_max: Count = Field(
+        200, description="requests one http process traces in a second at the most"
+    )
+    traces_queue_spans_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        2_048, description="spans of a process waiting for the collector at the most"
+    )
+    traces_timeout_seconds: Annotated[float, Field(ge=0.1, le=300)] = Field(
+        5, description="how long the collector may take, tries again included"
+    )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="the least grave event that is logged"

@@ -41,6 +41,11 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"TOPIC_MIN_INSYNC": "2"}, "TOPIC_MIN_INSYNC"),
         ({"DATABASE_PASSWORD_FILE": "/nowhere/secret"}, "DATABASE_PASSWORD_FILE"),
         ({"READ_WAIT_SECONDS": "nan"}, "READ_WAIT_SECONDS"),
+        ({"TRACES_ENDPOINT": "collector:4318"}, "TRACES_ENDPOINT"),
+        ({"TRACES_ENDPOINT": "http://collector:port"}, "TRACES_ENDPOINT"),
+        ({"TRACES_ENDPOINT": "http://me:secret@collector:4318"}, "TRACES_ENDPOINT"),
+        ({"TRACES_HEADERS": "Authorization: Bearer s3cret"}, "TRACES_HEADERS"),
+        ({"TRACES_RATIO": "1.5"}, "TRACES_RATIO"),
     ],
 )
 def test_a_wrong_setting_is_named(
@@ -63,6 +68,7 @@ def test_every_secret_can_be_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         "database_password",
         "kafka_sasl_password",
         "kafka_ssl_key_password",
+        "traces_headers",
     }
     for name in secrets:
         path = tmp_path / name

@@ -21,6 +21,7 @@ from ostatok_http.events import Events
 from ostatok_http.metrics import Metrics
 from ostatok_http.prefer import PREFERENCE_APPLIED
 from ostatok_http.refusals import FAILED, OperationConflict, Refusal, refusal_of
+from ostatok_http.traces import Traced, Traces
 
 RETRY_AFTER_SECONDS = 1
 JSON = "application/json"
@@ -61,8 +62,9 @@ log = structlog.get_logger()
 class Answering:
     """Request ids, errors to statuses, and the count of answers: around every handler."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, traces: Traces | None) -> None:
         self._metrics = metrics
+        self._traces = traces
         self._refused = Events("webhook_refused", wanted=settings.log_operations)
 
     @property
@@ -76,13 +78,41 @@ class Answering:
 
         return answer
 
-    async def answer(
+    def answer(
+        self,
+        request: Request,
+        route: str,
+        handler: Callable[[Request], Awaitable[web.StreamResponse]],
+    ) -> Awaitable[web.StreamResponse]:
+        """Let the handler of a route answer, or refuse the request for it."""
+        traced = None if self._traces is None else self._traces.of(request, route)
+        if traced is None:
+            return self._answer(request, route, handler)
+        return self._answer_traced(request, route, handler, traced)
+
+    async def _answer_traced(
+        self,
+        request: Request,
+        route: str,
+        handler: Callable[[Request], Awaitable[web.StreamResponse]],
+        traced: Traced,
+    ) -> web.StreamResponse:
+        with traced:
+            response = await self._answer(request, route, handler)
+            traced.answered(
+                response.status,
+                request.get(ANSWER, ""),
+                request_id=request[REQUEST_ID],
+                operation_id=request.get(OPERATION_ID),
+            )
+            return response
+
+    async def _answer(
         self,
         request: Request,
         route: str,
         handler: Callable[[Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
-        """Let the handler of a route answer, or refuse the request for it."""
         given = request.headers.get(REQUEST_ID_HEADER, "")
         request_id = given if _is_request_id(given) else _new_request_id()
         request[REQUEST_ID] = request_id
@@ -92,7 +122,7 @@ class Answering:
         except Exception as error:  # This is the one place that catches all.
             refusal = refusal_of(error, route)
             response = _response(refusal, error, request)
-            name = request.get(ANSWER, refusal.name)
+            name = request[ANSWER] = request.get(ANSWER, refusal.name)
             if refusal is FAILED:
                 log.exception("request_failed", request_id=request_id, exc_info=error)
             elif route == "webhook":

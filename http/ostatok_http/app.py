@@ -26,7 +26,7 @@ from ostatok_db.runs import RunReader
 from ostatok_http.answers import Answering
 from ostatok_http.balance import BalanceEndpoint, Balances
 from ostatok_http.dead_letters import DeadLetterEndpoints
-from ostatok_http.fast_path import BALANCE, FAST_PATH, WEBHOOK, FastPath, Runner
+from ostatok_http.fast_path import BALANCE, FAST_PATH, PAST_ROUTER, WEBHOOK, FastPath, Runner
 from ostatok_http.fill import Fill
 from ostatok_http.health import Health
 from ostatok_http.history import HistoryEndpoints
@@ -39,6 +39,7 @@ from ostatok_http.progress import Progress
 from ostatok_http.publisher import Publisher
 from ostatok_http.receiver import Receiver
 from ostatok_http.statement import StatementEndpoint
+from ostatok_http.traces import Traces
 from ostatok_http.unapplied import TAIL_SECONDS_MAX, Unapplied
 from ostatok_http.verdicts import Verdicts
 from ostatok_http.watermark import Watermark
@@ -74,19 +75,20 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
     """Put the service together. It opens journal and ledger itself, and closes them at its end."""
     journal, topic, records, ledger, past, browser, runs = ports
     metrics = Metrics(settings)
+    traces = Traces.make(settings, PAST_ROUTER)
     watermark = Watermark.open(settings)
     progress = Progress(ledger, settings.http_requests_max)
     balances = Balances(settings, ledger, topic, watermark, progress)
     journal_check = JournalCheck(settings, topic, ledger, watermark, metrics)
     verdicts = Verdicts(settings, progress, past)
-    receiver = Receiver(settings, journal, journal_check, watermark, metrics, verdicts)
+    receiver = Receiver(settings, journal, journal_check, watermark, metrics, verdicts, traces)
     balance = BalanceEndpoint(balances, metrics)
     history = HistoryEndpoints(balances, balance, past)
     statement = StatementEndpoint(balances, past)
     unapplied = Unapplied(ledger, topic, records)
     operation = OperationEndpoint(past, unapplied)
     health = Health(journal, journal_check, ledger)
-    answering = Answering(settings, metrics)
+    answering = Answering(settings, metrics, traces)
     desk = LetterDesk(settings, journal, journal_check, watermark)
     app = web.Application(
         middlewares=[answering.middleware],
@@ -116,6 +118,8 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
     app.router.add_get("/metrics", metrics.page)
 
     async def lifecycle(_app: web.Application) -> AsyncIterator[None]:
+        if traces is not None:
+            traces.start()
         await journal.open()
         await ledger.open()
         await journal_check.open()
@@ -129,6 +133,8 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
         health.close()
         await ledger.close()
         watermark.close()
+        if traces is not None:
+            await traces.close(drain.seconds_left())
 
     drain = _Drain(settings.http_drain_seconds)
 

@@ -1,6 +1,6 @@
 """Taking a webhook in: parse, publish, answer. A 200 means that the journal has it."""
 
-import re
+from collections.abc import Awaitable
 from datetime import UTC, datetime
 from time import perf_counter
 
@@ -18,6 +18,7 @@ from ostatok_http.metrics import Metrics
 from ostatok_http.ok import Ok
 from ostatok_http.ports import Journal, Position
 from ostatok_http.prefer import PREFER
+from ostatok_http.traces import Sending, Traces, traceparent_of
 from ostatok_http.verdicts import Verdicts
 from ostatok_http.watermark import Watermark
 
@@ -37,12 +38,14 @@ class Receiver:
         watermark: Watermark,
         metrics: Metrics,
         verdicts: Verdicts,
+        traces: Traces | None,
     ) -> None:
         self._journal = journal
         self._verdicts = verdicts
         self._journal_check = journal_check
         self._watermark = watermark
         self._metrics = metrics
+        self._traces = traces
         self._check_digits = settings.inn_check_digits
         self._accepted = Events("webhook_accepted", wanted=settings.log_operations)
 
@@ -67,12 +70,31 @@ class Receiver:
             raise InvalidPayment({"payer_inn": "has wrong check digits"})
         return payment
 
-    async def _publish(self, payment: Payment, body: bytes, request: web.BaseRequest) -> Position:
+    def _publish(
+        self, payment: Payment, body: bytes, request: web.BaseRequest
+    ) -> Awaitable[Position]:
+        sending = None if self._traces is None else self._traces.sending(payment, request)
+        if sending is None:
+            return self._send(payment, body, request, traceparent_of(request))
+        return self._send_traced(payment, body, request, sending)
+
+    async def _send_traced(
+        self, payment: Payment, body: bytes, request: web.BaseRequest, sending: Sending
+    ) -> Position:
+        """Send it with the context of our own span, in which that of the request is the parent."""
+        with sending:
+            position = await self._send(payment, body, request, sending.span.traceparent)
+            sending.sent(position)
+            return position
+
+    async def _send(
+        self, payment: Payment, body: bytes, request: web.BaseRequest, traceparent: str | None
+    ) -> Position:
         headers = headers_of(
             source=SOURCE,
             received_at=datetime.now(UTC),
             request_id=request[REQUEST_ID],
-            traceparent=_traceparent(request),
+            traceparent=traceparent,
         )
         self._journal_check.require_match()
         self._metrics.publishing()
@@ -93,14 +115,3 @@ class Receiver:
             request_id=request[REQUEST_ID],
         )
         return position
-
-
-_is_traceparent = re.compile(
-    r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
-).fullmatch
-
-
-def _traceparent(request: web.BaseRequest) -> str | None:
-    """The W3C trace context of the request, passed on only when it is one."""
-    given = request.headers.get("traceparent")
-    return given if given and _is_traceparent(given) else None

@@ -4,7 +4,7 @@ import ipaddress
 import os
 from pathlib import Path
 
-from ostatok import settings
+from ostatok import settings, tracing
 from ostatok.errors import LocalError
 from ostatok.local import ports, processes
 from ostatok.local.folder import DataFolder
@@ -61,6 +61,7 @@ async def up(data: Path, *, host: str, port: int, http: int, stream: int) -> Non
     """
     # Read once, before anything starts, so that a wrong variable is named at once.
     wanted = settings.load()
+    tracing.require(wanted)
     folder = DataFolder(data)
     with folder.held(processes.base_url(host, port)):
         check_port(host, port, hint="Give another one, for instance --port 8123.")

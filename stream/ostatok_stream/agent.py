@@ -15,6 +15,7 @@ from ostatok_db.batch import Applied, Batch, Outcome, Slice, pieces_of, shares_o
 from ostatok_stream import metrics
 from ostatok_stream.brake import LONG_RECORDS
 from ostatok_stream.positions import Positions, Session
+from ostatok_stream.traces import TracedFetch, Traces
 from ostatok_stream.transport import Fetch
 from ostatok_stream.watchdog import Progress
 
@@ -24,7 +25,7 @@ log = structlog.get_logger()
 class Applier:
     """Applies fetches one after the other, and of each the partitions side by side."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # one for each thing it works with
         self,
         positions: Positions,
         sessions: Sequence[Session],
@@ -32,12 +33,14 @@ class Applier:
         *,
         batch_records_max: int,
         log_operations: bool,
+        traces: Traces | None = None,
     ) -> None:
         self._positions = positions
         self._sessions = sessions
         self._batch_records_max = batch_records_max
         self._progress = progress
         self._log_operations = log_operations
+        self._traces = traces
 
     async def apply(self, fetch: Fetch) -> None:
         """Give every record of the fetch its outcome, waiting for Postgres as long as it takes.
@@ -51,9 +54,16 @@ class Applier:
         # Another commit would cost a short fetch more than it saves.
         many = len(self._sessions) if len(fetch.records) >= LONG_RECORDS else 1
         shares = enumerate(shares_of(slices, many))
-        await asyncio.gather(*(self._apply_share(number, share) for number, share in shares))
+        traced = None if self._traces is None else self._traces.of(fetch)
+        await asyncio.gather(
+            *(self._apply_share(number, share, traced) for number, share in shares)
+        )
+        if traced is not None:
+            traced.end()
 
-    async def _apply_share(self, number: int, slices: Sequence[Slice]) -> None:
+    async def _apply_share(
+        self, number: int, slices: Sequence[Slice], traced: TracedFetch | None
+    ) -> None:
         whole = Batch(self._positions.topic, self._positions.topic_id, slices)
         for batch in pieces_of(whole, self._batch_records_max):
             started = time.perf_counter()
@@ -61,6 +71,8 @@ class Applier:
             self._progress.made()
             seconds = time.perf_counter() - started
             metrics.batch(batch, seconds, applied)
+            if traced is not None:
+                traced.applied(batch, applied, seconds)
             self._log(batch, applied, seconds)
 
     async def _check_gaps(self, fetch: Fetch) -> None:

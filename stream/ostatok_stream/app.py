@@ -26,6 +26,7 @@ from ostatok_stream.brake import Brake
 from ostatok_stream.ending import end_process
 from ostatok_stream.monitoring import Monitoring
 from ostatok_stream.positions import Positions, Session
+from ostatok_stream.traces import Traces
 from ostatok_stream.watchdog import Progress, Watchdog
 from ostatok_stream.worker import Worker
 
@@ -85,6 +86,7 @@ class App(faust.App):
         self._watchdog = Watchdog(self.progress)
         self.positions = Positions(self.journal, self._looking, self.progress)
         self.records = RecordReader(settings, "careful")
+        self.traces = Traces.make(settings)
         oldest = RecordReader(
             settings,
             "oldest",
@@ -97,6 +99,8 @@ class App(faust.App):
         """Send events where the settings say, before anything happens that makes some."""
         logs.configure(self._settings)
         disable_created_metrics()  # type: ignore[no-untyped-call]
+        if self.traces is not None:
+            self.traces.start()
         super().worker_init()
 
     async def on_start(self) -> None:
@@ -117,6 +121,8 @@ class App(faust.App):
         await super().on_stop()
         await asyncio.gather(*(session.close() for session in self.sessions))
         await self._looking.close()
+        if self.traces is not None:
+            await self.traces.close()
 
     def _create_directories(self) -> None:
         """Make none: Faust's are for tables, and would lie in whatever folder we were started."""
@@ -181,6 +187,7 @@ def make_app(settings: Settings) -> App:
         app.progress,
         batch_records_max=settings.stream_batch_records_max,
         log_operations=settings.log_operations,
+        traces=app.traces,
     )
     journal = app.topic(settings.topic, key_serializer="raw", value_serializer="raw", acks=False)
 
