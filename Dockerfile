@@ -23,7 +23,7 @@ COPY stream stream
 COPY db db
 RUN pip wheel --no-build-isolation --no-deps --wheel-dir /wheels . \
  && python -m venv --without-pip /opt/ostatok \
- && pip --python /opt/ostatok/bin/python install --no-index --find-links /wheels ostatok
+ && pip --python /opt/ostatok/bin/python install --no-index --find-links /wheels 'ostatok[telemetry]'
 
 
 FROM python:3.13.14-slim-trixie

@@ -178,7 +178,7 @@ class _Exporter(SpanExporter):
 
     def shutdown(self) -> None:
         """Begin no further try."""
-        self._otlp.shutdown()
+        self._otlp.shutdown()  # type: ignore[no-untyped-call]
 
 
 class _Said(logging.Handler):

@@ -64,7 +64,8 @@ class Tracing:
         require(self._settings)
         from ostatok.telemetry import Spans  # noqa: PLC0415  # off costs nothing
 
-        self._spans = Spans.make(self._settings, self._service)
+        if self._spans is None:  # Faust may say it twice.
+            self._spans = Spans.make(self._settings, self._service)
 
     def wants(self, traceparent: str | None) -> bool:
         """Whether a request that came with this context is traced, by whoever began the trace.

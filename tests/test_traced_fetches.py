@@ -63,7 +63,8 @@ async def apply(database: Settings, collector: Collector) -> AsyncIterator[Apply
     )
 
     async def apply(entries: Sequence[Entry], dead: Sequence[DeadLetter] = ()) -> None:
-        records = sorted((one.record for one in [*entries, *dead]), key=lambda one: one.offset)
+        records = [one.record for one in entries] + [one.record for one in dead]
+        records.sort(key=lambda one: one.offset)
         (partition,) = {one.partition for one in records}
         bounds = {partition: (records[0].offset, records[-1].offset + 1)}
         await applier.apply(Fetch(records, entries, dead, bounds))

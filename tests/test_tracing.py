@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,11 @@ def traceparent_in(system: System, posted: Answer) -> str | None:
     (record,) = RecordReader(system.settings, "test").read_all({partition: (offset, offset + 1)})
     value = dict(record.headers or ())["traceparent"] if record.headers else None
     return value.decode() if value else None
+
+
+def is_logged(system: System, log: str, event: str) -> bool:
+    """Whether an event of that name is in a log."""
+    return bool(system.events(log, event))
 
 
 def test_a_trace_goes_from_the_request_to_the_ledger(traced: System, collector: Collector) -> None:
@@ -149,7 +155,7 @@ def test_a_collector_that_is_away_holds_nothing_up(services: Services, tmp_path:
             assert system.post(body()).status == 200
         assert system.post(body(), Prefer="wait=10").headers["Ostatok-Outcome"] == "applied"
         for name in ("http.log", "stream.log"):
-            wait_until(lambda name=name: bool(system.events(name, "traces_in_trouble")), name)
+            wait_until(partial(is_logged, system, name, "traces_in_trouble"), name)
         with running_collector(port) as collector:
 
             def is_well() -> bool:
@@ -232,7 +238,7 @@ def test_who_starts_others_says_it_for_them(
 ) -> None:
     """Before any of them is started."""
     monkeypatch.setenv("OSTATOK_TRACES_ENDPOINT", "http://127.0.0.1:1")
-    monkeypatch.setitem(sys.modules, "opentelemetry", None)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
     shown = CliRunner().invoke(main, command)
     assert shown.exit_code == 1
     assert "ostatok[telemetry]" in shown.output

@@ -26,7 +26,7 @@ from ostatok_db.runs import RunReader
 from ostatok_http.answers import Answering
 from ostatok_http.balance import BalanceEndpoint, Balances
 from ostatok_http.dead_letters import DeadLetterEndpoints
-from ostatok_http.fast_path import BALANCE, FAST_PATH, PAST_ROUTER, WEBHOOK, FastPath, Runner
+from ostatok_http.fast_path import BALANCE, FAST_PATH, WEBHOOK, FastPath, Runner
 from ostatok_http.fill import Fill
 from ostatok_http.health import Health
 from ostatok_http.history import HistoryEndpoints
@@ -75,7 +75,7 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
     """Put the service together. It opens journal and ledger itself, and closes them at its end."""
     journal, topic, records, ledger, past, browser, runs = ports
     metrics = Metrics(settings)
-    traces = Traces.make(settings, PAST_ROUTER)
+    traces = Traces.make(settings)
     watermark = Watermark.open(settings)
     progress = Progress(ledger, settings.http_requests_max)
     balances = Balances(settings, ledger, topic, watermark, progress)
@@ -119,7 +119,7 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
 
     async def lifecycle(_app: web.Application) -> AsyncIterator[None]:
         if traces is not None:
-            traces.start()
+            traces.start(app.router)
         await journal.open()
         await ledger.open()
         await journal_check.open()

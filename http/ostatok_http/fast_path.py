@@ -18,12 +18,9 @@ WEBHOOK = "/api/webhook/bank"
 BALANCE = "/api/organizations/{}/balance"
 """Both are answered with a slash at the end and without; the fast path is for the first."""
 
-PAST_ROUTER = {"webhook": f"{WEBHOOK}/", "balance": BALANCE.format("{inn}") + "/"}
-"""What the router would say of them: the names of their routes, and their addresses."""
-
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-_WEBHOOK = PAST_ROUTER["webhook"]
+_WEBHOOK = f"{WEBHOOK}/"
 _match_balance = re.compile(BALANCE.format("([^/]*)") + "/").fullmatch
 
 

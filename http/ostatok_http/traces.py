@@ -88,23 +88,25 @@ TRACED = web.RequestKey("traced", Traced)
 class Traces:
     """Begins the spans of this process, and sends them."""
 
-    def __init__(
-        self, settings: Settings, tracing: Tracing, past_router: Mapping[str, str]
-    ) -> None:
-        """Take how routes look that requests reach without aiohttp's router: name → template."""
+    def __init__(self, settings: Settings, tracing: Tracing) -> None:
         self._tracing = tracing
-        self._past_router = past_router
+        self._templates: Mapping[str, str] = {}
         self._topic = settings.topic
         self._port = settings.http_port
 
     @classmethod
-    def make(cls, settings: Settings, past_router: Mapping[str, str]) -> Self | None:
+    def make(cls, settings: Settings) -> Self | None:
         """Give them; None when nobody wants traces."""
         tracing = tracing_of(settings, "ostatok-http")
-        return None if tracing is None else cls(settings, tracing, past_router)
+        return None if tracing is None else cls(settings, tracing)
 
-    def start(self) -> None:
-        """Be ready. Raises :class:`ostatok.errors.OstatokError` when the extra is not there."""
+    def start(self, router: web.UrlDispatcher) -> None:
+        """Be ready for the routes that have a name.
+
+        Raises :class:`ostatok.errors.OstatokError` when the extra is not there.
+        """
+        resources = router.named_resources()
+        self._templates = {name: resource.canonical for name, resource in resources.items()}
         self._tracing.start()
 
     async def close(self, seconds: float) -> None:
@@ -121,7 +123,7 @@ class Traces:
         given = traceparent_of(request)
         if not self._tracing.wants(given):
             return None
-        template = self._template(request, route)
+        template = self._templates.get(route, route)
         method = request.method if request.method in METHODS else "_OTHER"
         attributes: dict[str, str | int] = {
             "http.request.method": method,
@@ -134,12 +136,6 @@ class Traces:
         span = self._tracing.begin(f"{method} {template}", "server", attributes, parent=given)
         traced = request[TRACED] = Traced(span)
         return traced
-
-    def _template(self, request: web.BaseRequest, route: str) -> str:
-        if not isinstance(request, web.Request):
-            return self._past_router[route]
-        resource = request.match_info.route.resource
-        return route if resource is None else resource.canonical
 
     def sending(self, payment: Payment, request: web.BaseRequest) -> Sending | None:
         """Begin the span of publishing a payment; None when its request is not traced."""

@@ -8,7 +8,7 @@ to the ledger. A fetch without such a record has no spans at all.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Self
 
@@ -120,9 +120,10 @@ class Traces:
         """Begin the span of a fetch; None when no trace of its records is recorded."""
         if not self._tracing.is_on:
             return None
+        everything: Iterable[Entry | DeadLetter] = chain(fetch.entries, fetch.dead)
         sampled = [
             (one, value.decode())
-            for one in chain(fetch.entries, fetch.dead)
+            for one in everything
             for name, value in one.record.headers or ()
             if name == TRACEPARENT and value is not None and is_sampled(value)
         ]

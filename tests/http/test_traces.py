@@ -117,7 +117,7 @@ async def test_what_can_not_be_published_has_failed(
             "/api/organizations/500100732259/balance",
             404,
             {
-                "http.route": "/api/organizations/{inn}/balance",
+                "http.route": "/api/organizations/{inn}/balance/",
                 "url.path": "/api/organizations/5001******59/balance",
             },
         ),
