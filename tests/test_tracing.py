@@ -41,7 +41,7 @@ def traced(
     services: Services, collector: Collector, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[System]:
     """A system that traces only what the sender wants traced."""
-    settings = services.new_settings(traces_endpoint=collector.url, traces_ratio=0)
+    settings = services.new_settings(topic="traced", traces_endpoint=collector.url, traces_ratio=0)
     with System(settings, tmp_path_factory.mktemp("traced")) as running:
         running.start_stream()
         running.start_http()
@@ -69,10 +69,10 @@ def test_a_trace_goes_from_the_request_to_the_ledger(traced: System, collector: 
     posted = traced.post(paid, traceparent=SENT, X_Request_ID="traced", Prefer="wait=10")
     assert posted.status == 200
     partition, offset = read_position(posted.headers["Ostatok-Position"])
-    (applied,) = collector.wait("apply payments", trace)
-    (process,) = collector.wait("process payments")
+    (applied,) = collector.wait("apply traced", trace)
+    (process,) = collector.wait("process traced")
     (transaction,) = collector.wait("apply transaction")
-    (send,) = collector.wait("send payments", trace)
+    (send,) = collector.wait("send traced", trace)
     (served,) = collector.wait("POST /api/webhook/bank/", trace)
 
     assert (served.service, served.kind, served.parent) == ("ostatok-http", "server", sender)
@@ -118,11 +118,11 @@ def test_what_the_sender_does_not_want_recorded_is_not(
         traceparent_in(traced, plain)
     marker = SENT.replace("4bf9", "aaaa")
     traced.post(body(), traceparent=marker, Prefer="wait=10")
-    collector.wait("apply payments", context_of(marker)[0])
+    collector.wait("apply traced", context_of(marker)[0])
     assert collector.of(UNSAMPLED) == []
     known = {context_of(one)[0] for one in (SENT, marker)}
     unknown = {one.name for one in collector.spans if one.trace not in known}
-    assert unknown == {"process payments", "apply transaction"}
+    assert unknown == {"process traced", "apply transaction"}
 
 
 def test_a_balance_read_is_traced(traced: System, collector: Collector) -> None:
@@ -143,6 +143,7 @@ def test_a_collector_that_is_away_holds_nothing_up(services: Services, tmp_path:
     """
     port = free_port()
     settings = services.new_settings(
+        topic="away",
         traces_endpoint=f"http://127.0.0.1:{port}",
         traces_ratio=1,
         traces_queue_spans_max=16,
@@ -171,7 +172,7 @@ def test_a_collector_that_is_away_holds_nothing_up(services: Services, tmp_path:
                 process.send_signal(signal.SIGTERM)
             assert [process.wait(15) for process in (service, worker)] == [0, 0]
             names = {one.name for one in collector.of(SENT)}
-            assert names == {"POST /api/webhook/bank/", "send payments", "apply payments"}
+            assert names == {"POST /api/webhook/bank/", "send away", "apply away"}
         for name in ("http.log", "stream.log"):
             (trouble,) = system.events(name, "traces_in_trouble")
             assert "refused" in trouble["reason"]
@@ -191,7 +192,7 @@ main(["http"])
 def test_off_loads_nothing(tmp_path: Path, services: Services, on: bool) -> None:
     """A process that has served traced requests never imported OpenTelemetry, unless it is on."""
     given = {"traces_endpoint": "http://127.0.0.1:1"} if on else {}
-    settings = services.new_settings(**given)
+    settings = services.new_settings(http_drain_seconds=1, **given)
     with System(settings, tmp_path) as system:
         process = system.start_program(sys.executable, "-c", LOADED, log="loaded.log")
         system.wait_ready(settings.http_port, process)
@@ -238,7 +239,7 @@ def test_who_starts_others_says_it_for_them(
 ) -> None:
     """Before any of them is started."""
     monkeypatch.setenv("OSTATOK_TRACES_ENDPOINT", "http://127.0.0.1:1")
-    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk", None)
     shown = CliRunner().invoke(main, command)
     assert shown.exit_code == 1
     assert "ostatok[telemetry]" in shown.output

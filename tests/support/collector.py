@@ -90,7 +90,7 @@ def running_collector(port: int = 0) -> Iterator[Collector]:
             right = self.path == TRACES_PATH
             if right and collector.status == 200:
                 collector.bodies.append(body)
-                collector.headers.append(dict(self.headers.items()))
+                collector.headers.append({k.lower(): v for k, v in self.headers.items()})
             self.send_response(collector.status if right else 404)
             self.send_header("Content-Length", "0")
             self.end_headers()
