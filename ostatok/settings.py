@@ -203,7 +203,7 @@ class Settings(BaseSettings):
     traces_queue_spans_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         2_048, description="spans of a process waiting for the collector at the most"
     )
-    traces_timeout_seconds: Annotated[float, Field(ge=0.1, le=300)] = Field(
+    traces_timeout_seconds: Annotated[float, Field(ge=2, le=300)] = Field(
         5, description="how long the collector may take, tries again included"
     )
 

@@ -147,7 +147,7 @@ def test_a_collector_that_is_away_holds_nothing_up(services: Services, tmp_path:
         traces_endpoint=f"http://127.0.0.1:{port}",
         traces_ratio=1,
         traces_queue_spans_max=16,
-        traces_timeout_seconds=1,
+        traces_timeout_seconds=2,
     )
     with System(settings, tmp_path) as system:
         worker = system.start_stream()
