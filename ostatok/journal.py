@@ -21,6 +21,13 @@ PARTITIONER = "murmur2_random"
 HEADER_CHARACTERS_MAX = 128
 """What is read of a source or a request id; the rest stays in the journal."""
 
+POSITION_PATTERN = r"([0-9]{1,5}):([0-9]{1,18})"
+"""``<partition>:<offset>``: what fits into Postgres's integer and bigint."""
+RFC3339_PATTERN = (
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z"
+)
+"""What :func:`rfc3339` writes."""
+
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -154,14 +161,11 @@ def _payment(record: Record, headers: dict[str, bytes | None], partitions: int) 
     return payment
 
 
-# What fits into Postgres's integer and bigint.
-_match_position = re.compile(r"([0-9]{1,5}):([0-9]{1,18})").fullmatch
+_match_position = re.compile(POSITION_PATTERN).fullmatch
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMESTAMP_MS_MAX = int(LATEST.timestamp() * 1000) - 1
-_match_rfc3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z"
-).fullmatch
+_match_rfc3339 = re.compile(RFC3339_PATTERN).fullmatch
 
 
 def rfc3339(moment: datetime) -> str:

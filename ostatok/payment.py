@@ -165,19 +165,20 @@ _decode = json.JSONDecoder(
     parse_constant=_refuse_constant,
 ).decode
 
-# [0-9] everywhere: \d and str.isdigit would let in the digits of every other script.
-_OPERATION_ID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_AMOUNT = r"(?:0|[1-9][0-9]{0,12})(?:\.[0-9]{1,2})?"
-_INN = r"[0-9]{10}(?:[0-9]{2})?"
-_DATE = (
+# [0-9] everywhere: \d and str.isdigit would let in the digits of every other script. The documents
+# of the API and of the topic show these patterns.
+OPERATION_ID_PATTERN = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+AMOUNT_PATTERN = r"(?:0|[1-9][0-9]{0,12})(?:\.[0-9]{1,2})?"
+INN_PATTERN = r"[0-9]{10}(?:[0-9]{2})?"
+DATE_PATTERN = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"(?:[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?"
     r"(?:Z|[+-](?:0[0-9]|1[0-4]):?[0-5][0-9])?)?"
 )
-_match_operation_id = re.compile(_OPERATION_ID).fullmatch
-_match_amount = re.compile(_AMOUNT).fullmatch
-_match_inn = re.compile(_INN).fullmatch
-_match_date = re.compile(_DATE).fullmatch
+_match_operation_id = re.compile(OPERATION_ID_PATTERN).fullmatch
+_match_amount = re.compile(AMOUNT_PATTERN).fullmatch
+_match_inn = re.compile(INN_PATTERN).fullmatch
+_match_date = re.compile(DATE_PATTERN).fullmatch
 
 
 def _operation_id(value: object) -> str:
@@ -240,17 +241,18 @@ _FIELDS: tuple[tuple[str, Callable[[object], Any]], ...] = (
     ("document_number", _document_number),
     ("document_date", _document_date),
 )
+FIELD_NAMES = tuple(name for name, _ in _FIELDS)
 
 
 def _usual_body() -> re.Pattern[str]:
     """A body as banks write it: the five fields in their order, no other, nothing escaped."""
     space = r"[ \t\n\r]*"
     values = {
-        "operation_id": f'"({_OPERATION_ID})"',
-        "amount": f'("?)({_AMOUNT})\\2',
-        "payer_inn": f'"({_INN})"',
+        "operation_id": f'"({OPERATION_ID_PATTERN})"',
+        "amount": f'("?)({AMOUNT_PATTERN})\\2',
+        "payer_inn": f'"({INN_PATTERN})"',
         "document_number": rf'"([^"\\\x00-\x1f\x7f-\x9f]{{1,{DOCUMENT_NUMBER_CHARACTERS_MAX}}})"',
-        "document_date": f'"({_DATE})"',
+        "document_date": f'"({DATE_PATTERN})"',
     }
     fields = (f'{space}"{name}"{space}:{space}{value}{space}' for name, value in values.items())
     return re.compile(rf"{space}\{{{','.join(fields)}\}}{space}")

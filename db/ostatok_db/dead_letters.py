@@ -12,7 +12,7 @@ from psycopg.rows import TupleRow
 
 from ostatok.errors import DeadLetterDecided, DeadLetterUnknown
 from ostatok.payment import LATEST
-from ostatok.readable import text_of
+from ostatok.readable import Text, text_of
 from ostatok.settings import Settings
 from ostatok_db.connection import USE_SCHEMA, conninfo, mapped_errors
 from ostatok_db.queries import queries
@@ -106,15 +106,24 @@ class Content(msgspec.Struct, frozen=True):
     header_values: Sequence[bytes | None]
     timestamp_ms: int
 
-    def shown(self) -> dict[str, Any]:
-        """The record for a reader of JSON: what is no text is in base64, and says so."""
+    def shown(self) -> "ShownRecord":
+        """The record for a reader of JSON."""
         headers = zip(self.header_names, self.header_values, strict=True)
-        return {
-            "key": text_of(self.key),
-            "value": text_of(self.value),
-            "headers": [[text_of(name), text_of(value)] for name, value in headers],
-            "timestamp_ms": self.timestamp_ms,
-        }
+        return ShownRecord(
+            text_of(self.key),
+            text_of(self.value),
+            [(text_of(name), text_of(value)) for name, value in headers],
+            self.timestamp_ms,
+        )
+
+
+class ShownRecord(msgspec.Struct, frozen=True):
+    """A record for a reader of JSON: what is no text is in base64, and says so."""
+
+    key: Text
+    value: Text
+    headers: list[tuple[Text, Text]]
+    timestamp_ms: int
 
 
 class Filter(msgspec.Struct, frozen=True):

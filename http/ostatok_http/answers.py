@@ -7,20 +7,30 @@ the short body.
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from random import getrandbits
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 import msgspec
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_exceptions import HTTPException
+from msgspec import UNSET
 
-from ostatok.errors import DeadLetterDecided, InvalidFields, InvalidParameters, NotRedrivable
+from ostatok.errors import DeadLetterDecided, InvalidFields
 from ostatok.settings import Settings
 from ostatok_http.events import Events
 from ostatok_http.metrics import Metrics
 from ostatok_http.prefer import PREFERENCE_APPLIED
-from ostatok_http.refusals import FAILED, OperationConflict, Refusal, refusal_of
+from ostatok_http.refusals import (
+    FAILED,
+    SAYS_MORE,
+    Error,
+    FieldReason,
+    OperationConflict,
+    Problem,
+    Refusal,
+    refusal_of,
+)
 from ostatok_http.traces import Traced, Traces
 
 RETRY_AFTER_SECONDS = 1
@@ -160,9 +170,8 @@ def _response(refusal: Refusal, error: Exception, request: web.BaseRequest) -> w
         headers[hdrs.RETRY_AFTER] = str(RETRY_AFTER_SECONDS)
     if not wants_problem(request.headers.getall(hdrs.ACCEPT, [])):
         body = refusal.body
-        if isinstance(error, InvalidParameters | NotRedrivable | DeadLetterDecided):
-            # No contract of an older service here: the short body can be of use.
-            body = msgspec.json.encode({"error": f"{refusal.error}: {error}"})
+        if isinstance(error, SAYS_MORE):
+            body = msgspec.json.encode(Error(f"{refusal.error}: {error}"))
         return web.Response(status=refusal.status, body=body, content_type=JSON, headers=headers)
     return web.Response(
         status=refusal.status,
@@ -172,21 +181,18 @@ def _response(refusal: Refusal, error: Exception, request: web.BaseRequest) -> w
     )
 
 
-def _problem(refusal: Refusal, error: Exception) -> dict[str, Any]:
+def _problem(refusal: Refusal, error: Exception) -> Problem:
     """RFC 9457, section 3."""
-    problem: dict[str, Any] = {
-        "type": f"urn:ostatok:problem:{refusal.name.replace('_', '-')}",
-        "title": refusal.error,
-        "status": refusal.status,
-        "detail": str(error) if isinstance(error, DeadLetterDecided) else refusal.detail,
-    }
-    if isinstance(error, InvalidFields):
-        problem["errors"] = [
-            {"field": field, "reason": reason} for field, reason in error.reasons.items()
-        ]
-    if isinstance(error, OperationConflict):
-        problem["differences"] = error.differences
-    return problem
+    return Problem(
+        refusal.type,
+        refusal.error,
+        refusal.status,
+        str(error) if isinstance(error, DeadLetterDecided) else refusal.detail,
+        [FieldReason(field, reason) for field, reason in error.reasons.items()]
+        if isinstance(error, InvalidFields)
+        else UNSET,
+        error.differences if isinstance(error, OperationConflict) else UNSET,
+    )
 
 
 def wants_problem(accept: list[str]) -> bool:

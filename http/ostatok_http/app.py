@@ -26,6 +26,7 @@ from ostatok_db.runs import RunReader
 from ostatok_http.answers import Answering
 from ostatok_http.balance import BalanceEndpoint, Balances
 from ostatok_http.dead_letters import DeadLetterEndpoints
+from ostatok_http.documents.serving import Documents
 from ostatok_http.fast_path import BALANCE, FAST_PATH, WEBHOOK, FastPath, Runner
 from ostatok_http.fill import Fill
 from ostatok_http.health import Health
@@ -113,9 +114,10 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
 
         world = World(ledger, topic, records, browser, runs, past, unapplied, journal_check, desk)
         add_console(app, settings, world)
-    app.router.add_get("/healthz", health.alive)
-    app.router.add_get("/readyz", health.ready)
-    app.router.add_get("/metrics", metrics.page)
+    Documents(settings).add_to(app.router)
+    app.router.add_get("/healthz", health.alive, name="healthz")
+    app.router.add_get("/readyz", health.ready, name="readyz")
+    app.router.add_get("/metrics", metrics.page, name="metrics")
 
     async def lifecycle(_app: web.Application) -> AsyncIterator[None]:
         if traces is not None:

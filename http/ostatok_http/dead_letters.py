@@ -7,27 +7,34 @@ application/json.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 from aiohttp import hdrs, web
 
 from ostatok.errors import DeadLetterUnknown, InvalidParameters
-from ostatok.journal import rfc3339
-from ostatok_db.dead_letters import DeadLetters, Decided, Decision, Filter, Letter
+from ostatok_db.dead_letters import DeadLetters, Decision, Filter, Letter
 from ostatok_http import parameters
 from ostatok_http.answers import REQUEST_ID
 from ostatok_http.bodies import read_body, require_kind
-from ostatok_http.history import PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX, encode, period
+from ostatok_http.history import LIMIT, period
 from ostatok_http.letter_desk import (
     BECAUSE_CHARACTERS_MAX,
     BY_CHARACTERS_MAX,
     LetterDesk,
     Wish,
 )
+from ostatok_http.letter_shapes import (
+    DeadLetter,
+    DeadLetterPage,
+    DiscardDone,
+    RedriveDone,
+    WholeDeadLetter,
+    decision_of,
+)
 from ostatok_http.ok import Ok
-from ostatok_http.parameters import Parameters
+from ostatok_http.parameters import Parameter, Parameters, names_of, optional
 from ostatok_http.ports import Position
+from ostatok_http.shapes import encode
 
 ADDRESS = "/api/dead-letters"
 BY_HEADER = "Ostatok-By"
@@ -35,6 +42,38 @@ REASON_CHARACTERS_MAX = 200
 
 ALL = "all"
 _DECIDED = {"true": True, "false": False, ALL: None}
+
+BY = parameters.words(BY_CHARACTERS_MAX)
+BECAUSE = parameters.words(BECAUSE_CHARACTERS_MAX)
+
+OPERATION = optional("operation", parameters.operation_id, "The operation id of the body.")
+REASON = optional(
+    "reason", parameters.words(REASON_CHARACTERS_MAX), "Part of the reason, in any case."
+)
+DECIDED = Parameter(
+    "decided",
+    parameters.one_of(*_DECIDED),
+    "Whether somebody has decided about them; `all` for both.",
+    "false",
+)
+CURSOR = optional(
+    "cursor", parameters.position, "`next` of the page before, with the same other parameters."
+)
+FROM = optional(
+    "from",
+    parameters.moment,
+    "Only those of this time or later, by the receiver's clock (received_at).",
+)
+TO = optional(
+    "to", parameters.moment, "Only those before this time, by the receiver's clock (received_at)."
+)
+LETTERS_PARAMETERS = (REASON, OPERATION, FROM, TO, DECIDED, LIMIT, CURSOR)
+
+AGAIN = Parameter("again", parameters.flag, "Also when somebody has decided about it.", False)
+DRY_RUN = Parameter(
+    "dry_run", parameters.flag, "Say what would be done or refused, and do nothing.", False
+)
+DECISION_PARAMETERS = (AGAIN, DRY_RUN)
 
 
 class DeadLetterEndpoints:
@@ -54,20 +93,16 @@ class DeadLetterEndpoints:
 
     async def page(self, request: web.Request) -> Ok:
         """Answer a page of dead letters, the earliest first, with a cursor to the next one."""
-        query = Parameters(
-            request.query,
-            *("reason", "operation", "from", "to", "decided", "limit", "cursor"),
-        )
+        query = Parameters(request.query, *names_of(LETTERS_PARAMETERS))
         since, until = period(query)
         which = Filter(
-            operation_id=query.read("operation", parameters.operation_id),
-            reason=query.read("reason", parameters.words(REASON_CHARACTERS_MAX)),
+            operation_id=OPERATION.of(query),
+            reason=REASON.of(query),
             since=since,
             until=until,
-            decided=_DECIDED[query.read("decided", parameters.one_of(*_DECIDED)) or "false"],
+            decided=_DECIDED[DECIDED.of(query)],
         )
-        limit = query.read("limit", parameters.number(1, PAGE_ENTRIES_MAX)) or PAGE_ENTRIES_DEFAULT
-        cursor = query.read("cursor", parameters.position)
+        limit, cursor = LIMIT.of(query), CURSOR.of(query)
         query.check()
         return await self._answer(lambda letters: _page(letters, which, limit, cursor))
 
@@ -82,10 +117,10 @@ class DeadLetterEndpoints:
         wish = _wish(request)
         corrected = await read_body(request) or None
         operation_id, new = await self._desk.redrive(wish, corrected)
-        done = {"position": _name(wish.position), "operation_id": operation_id}
+        name = _name(wish.position)
         if new is None:
-            return _ok({**done, "decision": None})
-        return _ok({**done, "decision": Decision.REDRIVEN, "new_position": _name(new)})
+            return _ok(RedriveDone(name, operation_id, None))
+        return _ok(RedriveDone(name, operation_id, Decision.REDRIVEN, _name(new)))
 
     async def discard(self, request: web.Request) -> Ok:
         """Decide that nothing is to be made of a dead letter, for the reason in the body."""
@@ -93,14 +128,14 @@ class DeadLetterEndpoints:
         because = _because(await read_body(request))
         await self._desk.discard(wish, because)
         decision = None if wish.dry_run else Decision.DISCARDED
-        return _ok({"position": _name(wish.position), "decision": decision})
+        return _ok(DiscardDone(_name(wish.position), decision))
 
-    async def _answer(self, work: Callable[[DeadLetters], dict[str, Any]]) -> Ok:
+    async def _answer(self, work: Callable[[DeadLetters], msgspec.Struct]) -> Ok:
         return _ok(await self._desk.do(work))
 
 
-def _ok(fields: dict[str, Any]) -> Ok:
-    return Ok(encode(fields), {hdrs.CACHE_CONTROL: "no-store"})
+def _ok(body: msgspec.Struct) -> Ok:
+    return Ok(encode(body), {hdrs.CACHE_CONTROL: "no-store"})
 
 
 def _name(position: Position) -> str:
@@ -118,13 +153,12 @@ def _wish(request: web.Request) -> Wish:
     """Read what both decisions are told, before the body."""
     require_kind(request)
     position = _position_of(request)
-    query = Parameters(request.query, "again", "dry_run")
-    again = query.read("again", parameters.flag) or False
-    dry_run = query.read("dry_run", parameters.flag) or False
+    query = Parameters(request.query, *names_of(DECISION_PARAMETERS))
+    again, dry_run = AGAIN.of(query), DRY_RUN.of(query)
     given, by = request.headers.getall(BY_HEADER, []), ""
     try:
         (text,) = given
-        by = parameters.words(BY_CHARACTERS_MAX)(text)
+        by = BY(text)
     except ValueError as error:
         query.refuse(BY_HEADER, str(error) if len(given) == 1 else "must say once who decides")
     query.check()
@@ -142,7 +176,7 @@ def _because(body: bytes) -> str:
     because = given.get("because")
     if isinstance(because, str):
         try:
-            parameters.words(BECAUSE_CHARACTERS_MAX)(because)
+            BECAUSE(because)
         except ValueError as error:
             reasons["because"] = str(error)
     else:
@@ -154,39 +188,23 @@ def _because(body: bytes) -> str:
 
 def _page(
     letters: DeadLetters, which: Filter, limit: int, cursor: Position | None
-) -> dict[str, Any]:
+) -> DeadLetterPage:
     try:
         after = None if cursor is None else letters.at(*cursor)
     except DeadLetterUnknown:
         raise InvalidParameters({"cursor": "is not the next of a page"}) from None
     found = letters.find(which, limit + 1, after)
     page = found[:limit]
-    return {
-        "dead_letters": [_fields(letter) for letter in page],
-        "next": page[-1].position if len(found) > limit else None,
-    }
+    return DeadLetterPage(
+        [DeadLetter.of(letter) for letter in page],
+        page[-1].position if len(found) > limit else None,
+    )
 
 
-def _whole(letters: DeadLetters, letter: Letter) -> dict[str, Any]:
-    return {
-        **_fields(letter),
-        "record": letters.content(letter).shown(),
-        "decisions": [_decision(made) for made in letters.decisions(letter)],
-    }
-
-
-def _fields(letter: Letter) -> dict[str, Any]:
-    return {
-        "position": letter.position,
-        "received_at": rfc3339(letter.received_at),
-        "operation_id": letter.operation_id,
-        "reason": letter.reason,
-        "decision": letter.last and _decision(letter.last),
-    }
-
-
-def _decision(made: Decided) -> dict[str, Any]:
-    fields = {"decision": made.decision, "by": made.decided_by, "at": rfc3339(made.decided_at)}
-    if made.decision is Decision.REDRIVEN:
-        return {**fields, "new_position": f"{made.new_partition}:{made.new_offset}"}
-    return {**fields, "because": made.reason}
+def _whole(letters: DeadLetters, letter: Letter) -> WholeDeadLetter:
+    shown = DeadLetter.of(letter)
+    return WholeDeadLetter(
+        *msgspec.structs.astuple(shown),
+        letters.content(letter).shown(),
+        [decision_of(made) for made in letters.decisions(letter)],
+    )

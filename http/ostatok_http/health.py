@@ -1,10 +1,12 @@
 """Is the process alive, and is everything there that it needs?"""
 
 import asyncio
+from typing import Annotated
 
 import msgspec
 import structlog
 from aiohttp import hdrs, web
+from msgspec import Meta
 
 from ostatok.errors import LedgerUnavailable
 from ostatok_http.answers import JSON, RETRY_AFTER_SECONDS
@@ -20,9 +22,26 @@ CHECK_SECONDS = 2.0
 
 NOT_THE_LEDGERS = "topic: not the one the ledger was built from"
 
-_ALIVE = b'{"status": "ok"}'
+OK, UNAVAILABLE = "ok", "unavailable"
+_ALIVE = b'{"status": "%s"}' % OK.encode()
+
+MISSING = ("broker", "topic", NOT_THE_LEDGERS, "database")
+"""What can be missing."""
 
 log = structlog.get_logger()
+
+
+class Alive(msgspec.Struct, frozen=True):
+    """Nothing is missing."""
+
+    status: Annotated[str, Meta(extra_json_schema={"const": OK})]
+
+
+class NotReady(msgspec.Struct, frozen=True):
+    """What is missing, by name."""
+
+    status: Annotated[str, Meta(extra_json_schema={"const": UNAVAILABLE})]
+    missing: list[Annotated[str, Meta(extra_json_schema={"enum": [*MISSING]})]]
 
 
 class Health:
@@ -59,7 +78,7 @@ class Health:
             return web.Response(body=_ALIVE, content_type=JSON)
         return web.Response(
             status=503,
-            body=msgspec.json.encode({"status": "unavailable", "missing": missing}),
+            body=msgspec.json.encode(NotReady(UNAVAILABLE, missing)),
             content_type=JSON,
             headers={hdrs.RETRY_AFTER: str(RETRY_AFTER_SECONDS)},
         )

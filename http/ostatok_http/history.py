@@ -6,19 +6,17 @@ together.
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
-import msgspec
 from aiohttp import web
 
-from ostatok.journal import rfc3339
 from ostatok.payment import is_inn
-from ostatok_db.history import History, LogEntry, Point
+from ostatok_db.history import History, Point
 from ostatok_http import parameters
 from ostatok_http.answers import refuse_organization
 from ostatok_http.balance import Answered, BalanceEndpoint, Balances
 from ostatok_http.ok import Ok
-from ostatok_http.parameters import Parameters
+from ostatok_http.parameters import Parameter, Parameters, names_of, optional
+from ostatok_http.shapes import Entry, Log, PastBalance, encode
 
 PAGE_ENTRIES_DEFAULT = 100
 PAGE_ENTRIES_MAX = 1_000
@@ -31,8 +29,37 @@ _JUST_AFTER = timedelta(microseconds=1)
 
 _BEFORE_ALL = Point(0, Decimal("0.00"))
 
-encode = msgspec.json.Encoder(decimal_format="number").encode
-"""Money is written as a JSON number from the Decimal itself."""
+AT = optional(
+    "at",
+    parameters.moment,
+    "The balance after all up to and including this time, in the ledger's time (created_at).",
+)
+POSITION = optional(
+    "position",
+    parameters.position,
+    "The balance after the record at this place, which is what Ostatok-Position said to its "
+    "sender. It must lie in the INN's partition. Not together with `at`.",
+)
+BALANCE_PARAMETERS = (AT, POSITION)
+
+ORDER = Parameter("order", parameters.one_of(NEWEST, OLDEST), "Which come first.", NEWEST)
+LIMIT = Parameter(
+    "limit", parameters.number(1, PAGE_ENTRIES_MAX), "How many a page has.", PAGE_ENTRIES_DEFAULT
+)
+CURSOR = optional(
+    "cursor",
+    parameters.number(1, ENTRIES_MAX),
+    "`next` of the page before, with the same other parameters.",
+)
+FROM = optional(
+    "from",
+    parameters.moment,
+    "Only entries of this time or later, in the ledger's time (created_at).",
+)
+TO = optional(
+    "to", parameters.moment, "Only entries before this time, in the ledger's time (created_at)."
+)
+LOG_PARAMETERS = (ORDER, LIMIT, CURSOR, FROM, TO)
 
 
 class HistoryEndpoints:
@@ -46,9 +73,8 @@ class HistoryEndpoints:
     async def balance(self, request: web.Request) -> Ok:
         """Answer the balance: now, ``?at=`` a time or ``?position=`` of a record, both included."""
         inn = inn_of(request)
-        query = Parameters(request.query, "at", "position")
-        at = query.read("at", parameters.moment)
-        position = query.read("position", parameters.position)
+        query = Parameters(request.query, *names_of(BALANCE_PARAMETERS))
+        at, position = AT.of(query), POSITION.of(query)
         if at and position:
             query.refuse("position", "can't be given together with at")
         query.check()
@@ -70,10 +96,8 @@ class HistoryEndpoints:
     async def log(self, request: web.Request) -> Ok:
         """Answer a page of the log, newest first or oldest first, with a cursor to the next one."""
         inn = inn_of(request)
-        query = Parameters(request.query, "order", "limit", "cursor", "from", "to")
-        order = query.read("order", parameters.one_of(NEWEST, OLDEST)) or NEWEST
-        limit = query.read("limit", parameters.number(1, PAGE_ENTRIES_MAX)) or PAGE_ENTRIES_DEFAULT
-        cursor = query.read("cursor", parameters.number(1, ENTRIES_MAX))
+        query = Parameters(request.query, *names_of(LOG_PARAMETERS))
+        order, limit, cursor = ORDER.of(query), LIMIT.of(query), CURSOR.of(query)
         since, until = period(query)
         query.check()
         answered = await self._balances.read_for(inn, request)
@@ -90,12 +114,9 @@ class HistoryEndpoints:
         entries = await self._history.entries(inn, first, last) if first <= last else []
         if order == NEWEST:
             entries.reverse()
-        body = {
-            "inn": inn,
-            "entries": [fields_of(entry) for entry in entries],
-            "next": None if following is None else str(following),
-        }
-        return Ok(encode(body), answered.headers)
+        following_page = None if following is None else str(following)
+        page = Log(inn, [Entry.of(entry) for entry in entries], following_page)
+        return Ok(encode(page), answered.headers)
 
 
 def inn_of(request: web.Request) -> str:
@@ -108,7 +129,7 @@ def inn_of(request: web.Request) -> str:
 
 def period(query: Parameters) -> tuple[datetime | None, datetime | None]:
     """Read ``from``, which is included, and ``to``, which is not; either may be left out."""
-    since, until = query.read("from", parameters.moment), query.read("to", parameters.moment)
+    since, until = FROM.of(query), TO.of(query)
     if since and until and since > until:
         query.refuse("to", "must not be before from")
     return since, until
@@ -126,24 +147,7 @@ async def bounds(
     return start, end
 
 
-def fields_of(entry: LogEntry) -> dict[str, Any]:
-    """Give an entry as clients see it."""
-    return {
-        "entry": entry.entry,
-        "created_at": rfc3339(entry.created_at),
-        "operation_id": entry.operation_id,
-        "amount": entry.amount,
-        "previous_balance": entry.previous_balance,
-        "new_balance": entry.new_balance,
-        "document_number": entry.document_number,
-        "document_date": rfc3339(entry.document_date),
-        "received_at": rfc3339(entry.received_at),
-        "position": f"{entry.partition}:{entry.offset}",
-    }
-
-
 def _point(inn: str, answered: Answered, point: Point | None) -> Ok:
     if point is None:
         refuse_organization(answered.headers)
-    body = {"inn": inn, "balance": point.balance, "entry": point.entry}
-    return Ok(encode(body), answered.headers)
+    return Ok(encode(PastBalance(inn, point.balance, point.entry)), answered.headers)

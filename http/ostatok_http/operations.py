@@ -4,19 +4,17 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, NoReturn
 
+import msgspec
 from aiohttp import hdrs, web
 
 from ostatok.journal import Entry, rfc3339
 from ostatok.payment import is_operation_id
 from ostatok_db.batch import Outcome
 from ostatok_db.history import History, OperationRecord
-from ostatok_http.history import encode
 from ostatok_http.ok import Ok
 from ostatok_http.parameters import Parameters
+from ostatok_http.shapes import AcceptedRecord, AppliedRecord, Operation, Record, encode
 from ostatok_http.unapplied import Unapplied
-
-ACCEPTED = "accepted"
-"""In the journal, and without an outcome yet."""
 
 KOPECK = Decimal("0.01")
 
@@ -44,14 +42,11 @@ class OperationEndpoint:
                 records = [*map(_accepted, entries), *records]
         if not records:
             _refuse()
-        body = {
-            "operation_id": operation_id,
-            "status": records[0]["outcome"],
-            "records": records,
-        }
+        status = str(records[0].__struct_config__.tag)
+        body = Operation(operation_id, status, records)
         return Ok(encode(body), {hdrs.CACHE_CONTROL: "no-store"})
 
-    async def _recorded(self, operation_id: str) -> list[dict[str, Any]]:
+    async def _recorded(self, operation_id: str) -> list[Record]:
         """Give the records that have their outcome, the applied one first."""
         records = await self._history.records_of(operation_id)
         fields = [_fields(record) for record in records]
@@ -63,20 +58,21 @@ class OperationEndpoint:
                 "new_balance": entry.new_balance,
                 "created_at": rfc3339(entry.created_at),
             }
-        return fields
+        return msgspec.convert(fields, list[Record])
 
 
 def _refuse() -> NoReturn:
     raise web.HTTPNotFound
 
 
-def _is_applied(records: Sequence[dict[str, Any]]) -> bool:
-    return bool(records) and records[0]["outcome"] == Outcome.APPLIED
+def _is_applied(records: Sequence[Record]) -> bool:
+    return bool(records) and isinstance(records[0], AppliedRecord)
 
 
 def _fields(record: OperationRecord) -> dict[str, Any]:
+    """Give what a record of its outcome has."""
     fields: dict[str, Any] = {
-        "outcome": str(record.outcome),
+        "outcome": record.outcome,
         "position": f"{record.partition}:{record.offset}",
         "received_at": rfc3339(record.received_at),
         "request_id": record.request_id,
@@ -91,15 +87,14 @@ def _fields(record: OperationRecord) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _accepted(entry: Entry) -> dict[str, Any]:
-    return {
-        "outcome": ACCEPTED,
-        "position": f"{entry.partition}:{entry.offset}",
-        "received_at": rfc3339(entry.received_at),
-        "request_id": entry.request_id,
-        "source": entry.source,
-        "inn": entry.payment.inn,
-        "amount": entry.payment.amount.quantize(KOPECK),
-        "document_number": entry.payment.document_number,
-        "document_date": rfc3339(entry.payment.document_date),
-    }
+def _accepted(entry: Entry) -> AcceptedRecord:
+    return AcceptedRecord(
+        f"{entry.partition}:{entry.offset}",
+        rfc3339(entry.received_at),
+        entry.request_id,
+        entry.source,
+        entry.payment.inn,
+        entry.payment.amount.quantize(KOPECK),
+        entry.payment.document_number,
+        rfc3339(entry.payment.document_date),
+    )

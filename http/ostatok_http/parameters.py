@@ -1,15 +1,21 @@
-"""The parameters of an address: each is read by its name, and every wrong one is named."""
+"""The parameters of an address: each is read by its name, and every wrong one is named.
+
+Endpoints declare theirs as :class:`Parameter`; by the same declarations they are read here, and
+described in the API's document.
+"""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from multidict import MultiMapping
 
 from ostatok.errors import InvalidParameters
 from ostatok.journal import read_position
 from ostatok.payment import CONTROL_CHARACTER, is_operation_id, read_moment
+from ostatok_http import schemas
 from ostatok_http.ports import Position
 
 T = TypeVar("T")
@@ -55,8 +61,48 @@ class Parameters:
             raise InvalidParameters(self._reasons)
 
 
-def moment(text: str) -> datetime:
-    """Read a date and time."""
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """What a parameter can be: how its text is read, and the JSON schema of what can be read."""
+
+    parse: Callable[[str], T]
+    schema: Mapping[str, Any]
+
+    def __call__(self, text: str) -> T:
+        """Read a text. Raises ValueError, saying what would be right."""
+        return self.parse(text)
+
+
+D = TypeVar("D")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter(Generic[T, D]):
+    """One parameter of an endpoint."""
+
+    name: str
+    kind: Kind[T]
+    description: str
+    default: D
+    """What is meant when it is not there; None when that has no value."""
+
+    def of(self, query: "Parameters") -> T | D:
+        """Read it; the default when it is not there, or wrong."""
+        found = query.read(self.name, self.kind)
+        return self.default if found is None else found
+
+
+def optional(name: str, kind: Kind[T], description: str) -> Parameter[T, None]:
+    """A parameter that may be left out, and means nothing then."""
+    return Parameter(name, kind, description, None)
+
+
+def names_of(parameters: Iterable[Parameter[Any, Any]]) -> list[str]:
+    """The names of parameters, as :class:`Parameters` is told them."""
+    return [one.name for one in parameters]
+
+
+def _moment(text: str) -> datetime:
     try:
         return read_moment(text)
     except ValueError as error:
@@ -65,25 +111,37 @@ def moment(text: str) -> datetime:
         raise ValueError(f"{error}{hint}") from None
 
 
-def position(text: str) -> Position:
-    """Read a place in the journal, as receipts name it."""
+moment = Kind(_moment, schemas.MOMENT)
+"""A date and time."""
+
+
+def _position(text: str) -> Position:
     return Position(*read_position(text))
 
 
-def operation_id(text: str) -> str:
-    """Read an operation id."""
+position = Kind(_position, schemas.POSITION)
+"""A place in the journal, as receipts name it."""
+
+
+def _operation_id(text: str) -> str:
     if not is_operation_id(text):
         raise ValueError("must be a UUID written as 8-4-4-4-12 hexadecimal digits")
     return text.lower()
 
 
-def flag(text: str) -> bool:
-    """Read true or false."""
+operation_id = Kind(_operation_id, schemas.OPERATION_ID)
+
+
+def _flag(text: str) -> bool:
     return one_of("true", "false")(text) == "true"
 
 
-def words(most: int) -> Callable[[str], str]:
-    """Read what a person wrote: at most so many characters."""
+flag = Kind(_flag, {"type": "boolean"})
+"""True or false."""
+
+
+def words(most: int) -> Kind[str]:
+    """What a person wrote: at most so many characters."""
 
     def parse(text: str) -> str:
         if not text.strip() or len(text) > most or CONTROL_CHARACTER.search(text):
@@ -94,26 +152,26 @@ def words(most: int) -> Callable[[str], str]:
             raise ValueError("must be UTF-8") from None
         return text
 
-    return parse
+    return Kind(parse, schemas.words(most))
 
 
-def number(least: int, most: int) -> Callable[[str], int]:
-    """Read a whole number between two."""
+def number(least: int, most: int) -> Kind[int]:
+    """A whole number between two."""
 
     def parse(text: str) -> int:
         if not _match_number(text) or not least <= int(text) <= most:
             raise ValueError(f"must be a number from {least} to {most}")
         return int(text)
 
-    return parse
+    return Kind(parse, {"type": "integer", "minimum": least, "maximum": most})
 
 
-def one_of(*words: str) -> Callable[[str], str]:
-    """Read one of some words."""
+def one_of(*words: str) -> Kind[str]:
+    """One of some words."""
 
     def parse(text: str) -> str:
         if text not in words:
             raise ValueError(f"must be {' or '.join(words)}")
         return text
 
-    return parse
+    return Kind(parse, {"type": "string", "enum": list(words)})

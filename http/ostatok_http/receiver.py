@@ -18,13 +18,14 @@ from ostatok_http.metrics import Metrics
 from ostatok_http.ok import Ok
 from ostatok_http.ports import Journal, Position
 from ostatok_http.prefer import PREFER
+from ostatok_http.shapes import PROCESSED
 from ostatok_http.traces import Sending, Traces, traceparent_of
 from ostatok_http.verdicts import Verdicts
 from ostatok_http.watermark import Watermark
 
 SOURCE = "bank"
 
-_ACCEPTED = b'{"message": "Payment processed successfully"}'
+_ACCEPTED = b'{"message": "%s"}' % PROCESSED.encode()
 
 
 class Receiver:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import msgspec
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPException
+from msgspec import UNSET, UnsetType
 
 from ostatok.errors import (
     DeadLetterDecided,
@@ -21,6 +22,32 @@ from ostatok.errors import (
     LedgerUnavailable,
     NotRedrivable,
 )
+from ostatok.payment import BODY_BYTES_MAX
+from ostatok_http.shapes import Difference, Differences
+
+
+class Error(msgspec.Struct, frozen=True):
+    """The short body of a refusal."""
+
+    error: str
+
+
+class FieldReason(msgspec.Struct, frozen=True):
+    """What is wrong with a field; an empty name stands for the whole."""
+
+    field: str
+    reason: str
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """The body of a refusal by RFC 9457, for who asks for application/problem+json."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldReason] | UnsetType = UNSET
+    differences: Differences | UnsetType = UNSET
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -37,6 +64,11 @@ class Refusal(msgspec.Struct, frozen=True):
     def body(self) -> bytes:
         """The short body."""
         return b'{"error": "%s"}' % self.error.encode()
+
+    @property
+    def type(self) -> str:
+        """The problem's type."""
+        return f"urn:ostatok:problem:{self.name.replace('_', '-')}"
 
 
 INVALID = Refusal("invalid", 400, "Invalid data", "The body is not a payment.")
@@ -71,7 +103,9 @@ DECIDED = Refusal(
     "Already decided",
     "Somebody has decided about this dead letter. With again=true it is decided anew.",
 )
-TOO_LARGE = Refusal("too_large", 413, "Payload too large", "The body is longer than 65536 bytes.")
+TOO_LARGE = Refusal(
+    "too_large", 413, "Payload too large", f"The body is longer than {BODY_BYTES_MAX} bytes."
+)
 UNSUPPORTED = Refusal(
     "unsupported",
     415,
@@ -142,12 +176,15 @@ class OperationConflict(web.HTTPConflict):
     ) -> None:
         """Keep what differs: field → what the ledger recorded, and what was received."""
         super().__init__(headers=headers)
-        self.differences = differences
+        self.differences = msgspec.convert(differences, dict[str, Difference])
 
 
 class OperationRefused(web.HTTPUnprocessableEntity):
     """A webhook that its sender waited for turned out to be one that the database refuses."""
 
+
+SAYS_MORE: tuple[type[Exception], ...] = (InvalidParameters, NotRedrivable, DeadLetterDecided)
+"""Errors whose short body says what is wrong, too: no contract of an older service there."""
 
 # The first that fits: JournalFull is a JournalUnavailable too.
 _BY_ERROR: tuple[tuple[type[Exception], Refusal], ...] = (
@@ -163,6 +200,11 @@ _BY_ERROR: tuple[tuple[type[Exception], Refusal], ...] = (
     (JournalUnavailable, UNAVAILABLE),
     (LedgerUnavailable, UNAVAILABLE),
 )
+
+
+def errors_of(refusal: Refusal) -> list[type[Exception]]:
+    """The errors of ours that become a refusal."""
+    return [kind for kind, found in _BY_ERROR if found is refusal]
 
 
 def refusal_of(error: Exception, route: str) -> Refusal:

@@ -4,8 +4,8 @@ import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator, Iterable
-from typing import Any
 
+import msgspec
 import structlog
 from aiohttp import hdrs, web
 
@@ -15,25 +15,24 @@ from ostatok_db.history import History, LogEntry
 from ostatok_http import parameters
 from ostatok_http.answers import JSON, REQUEST_ID, REQUEST_ID_HEADER, SERVER
 from ostatok_http.balance import Balances
-from ostatok_http.history import bounds, encode, fields_of, inn_of, period
-from ostatok_http.parameters import Parameters
+from ostatok_http.history import FROM, TO, bounds, inn_of, period
+from ostatok_http.parameters import Parameters, names_of, optional
+from ostatok_http.shapes import Entry, StatementHead, Totals, encode
 
 CSV = "text/csv"
+OPENING_HEADER = "Ostatok-Opening-Balance"
+CLOSING_HEADER = "Ostatok-Closing-Balance"
 WRITE_SECONDS_MAX = 30.0
 """How long a client may take to take a page in; a statement that nobody reads must not wait."""
 
-COLUMNS = (
-    "entry",
-    "created_at",
-    "operation_id",
-    "amount",
-    "previous_balance",
-    "new_balance",
-    "document_number",
-    "document_date",
-    "received_at",
-    "position",
+COLUMNS = Entry.__struct_fields__
+
+FORMAT = optional(
+    "format",
+    parameters.one_of("json", "csv"),
+    "Which of the two it is; without it, what the header Accept prefers.",
 )
+STATEMENT_PARAMETERS = (FROM, TO, FORMAT)
 
 log = structlog.get_logger()
 
@@ -48,41 +47,40 @@ class StatementEndpoint:
     async def get(self, request: web.Request) -> web.StreamResponse:
         """Answer the statement from ``?from=`` to ``?to=``, as JSON or CSV."""
         inn = inn_of(request)
-        query = Parameters(request.query, "from", "to", "format")
+        query = Parameters(request.query, *names_of(STATEMENT_PARAMETERS))
         since, until = period(query)
-        wanted = query.read("format", parameters.one_of("json", "csv"))
+        wanted = FORMAT.of(query)
         query.check()
         answered = await self._balances.read_for(inn, request)
         start, end = await bounds(self._history, inn, since, until)
         as_csv = wanted == "csv" or (wanted is None and _prefers_csv(request))
         pages = self._history.pages(inn, start.entry + 1, end.entry)
-        totals = {"entries": end.entry - start.entry, "amount": end.balance - start.balance}
         headers = {
             **answered.headers,
-            "Ostatok-Opening-Balance": str(start.balance),
-            "Ostatok-Closing-Balance": str(end.balance),
+            OPENING_HEADER: str(start.balance),
+            CLOSING_HEADER: str(end.balance),
             hdrs.CONTENT_TYPE: f"{CSV}; charset=utf-8; header=present" if as_csv else JSON,
             hdrs.VARY: hdrs.ACCEPT,
         }
         if as_csv:
             headers[hdrs.CONTENT_DISPOSITION] = f'attachment; filename="statement-{inn}.csv"'
             return await _write(request, headers, _csv(pages))
-        head = {
-            "inn": inn,
-            "from": None if since is None else rfc3339(since),
-            "to": None if until is None else rfc3339(until),
-            "opening_balance": start.balance,
-            "closing_balance": end.balance,
-            "totals": totals,
-        }
+        head = StatementHead(
+            inn,
+            None if since is None else rfc3339(since),
+            None if until is None else rfc3339(until),
+            start.balance,
+            end.balance,
+            Totals(end.entry - start.entry, end.balance - start.balance),
+        )
         return await _write(request, headers, _json(head, pages))
 
 
-async def _json(head: dict[str, Any], pages: AsyncIterator[list[LogEntry]]) -> AsyncIterator[bytes]:
+async def _json(head: StatementHead, pages: AsyncIterator[list[LogEntry]]) -> AsyncIterator[bytes]:
     yield encode(head)[:-1] + b', "entries": ['
     before = b"\n"
     async for page in pages:
-        yield before + b",\n".join(encode(fields_of(entry)) for entry in page)
+        yield before + b",\n".join(encode(Entry.of(entry)) for entry in page)
         before = b",\n"
     yield b"]}\n"
 
@@ -90,8 +88,7 @@ async def _json(head: dict[str, Any], pages: AsyncIterator[list[LogEntry]]) -> A
 async def _csv(pages: AsyncIterator[list[LogEntry]]) -> AsyncIterator[bytes]:
     yield _csv_lines([COLUMNS])
     async for page in pages:
-        rows = map(fields_of, page)
-        yield _csv_lines([fields[name] for name in COLUMNS] for fields in rows)
+        yield _csv_lines(msgspec.structs.astuple(Entry.of(entry)) for entry in page)
 
 
 def _csv_lines(rows: Iterable[Iterable[object]]) -> bytes:
