@@ -29,7 +29,6 @@ from ostatok_http.letter_shapes import (
     DiscardDone,
     RedriveDone,
     WholeDeadLetter,
-    decision_of,
 )
 from ostatok_http.ok import Ok
 from ostatok_http.parameters import Parameter, Parameters, names_of, optional
@@ -46,9 +45,17 @@ _DECIDED = {"true": True, "false": False, ALL: None}
 BY = parameters.words(BY_CHARACTERS_MAX)
 BECAUSE = parameters.words(BECAUSE_CHARACTERS_MAX)
 
-OPERATION = optional("operation", parameters.operation_id, "The operation id of the body.")
+OPERATION = optional(
+    "operation",
+    parameters.operation_id,
+    "The operation id of the body.",
+    "ccf0a86d-041b-4991-bcf7-e2352f7b8a4a",
+)
 REASON = optional(
-    "reason", parameters.words(REASON_CHARACTERS_MAX), "Part of the reason, in any case."
+    "reason",
+    parameters.words(REASON_CHARACTERS_MAX),
+    "Part of the reason, in any case.",
+    "is not JSON",
 )
 DECIDED = Parameter(
     "decided",
@@ -63,9 +70,13 @@ FROM = optional(
     "from",
     parameters.moment,
     "Only those of this time or later, by the receiver's clock (received_at).",
+    "2026-04-01",
 )
 TO = optional(
-    "to", parameters.moment, "Only those before this time, by the receiver's clock (received_at)."
+    "to",
+    parameters.moment,
+    "Only those before this time, by the receiver's clock (received_at).",
+    "2026-05-01",
 )
 LETTERS_PARAMETERS = (REASON, OPERATION, FROM, TO, DECIDED, LIMIT, CURSOR)
 
@@ -202,9 +213,4 @@ def _page(
 
 
 def _whole(letters: DeadLetters, letter: Letter) -> WholeDeadLetter:
-    shown = DeadLetter.of(letter)
-    return WholeDeadLetter(
-        *msgspec.structs.astuple(shown),
-        letters.content(letter).shown(),
-        [decision_of(made) for made in letters.decisions(letter)],
-    )
+    return WholeDeadLetter.whole(letter, letters.content(letter), letters.decisions(letter))

@@ -33,12 +33,14 @@ AT = optional(
     "at",
     parameters.moment,
     "The balance after all up to and including this time, in the ledger's time (created_at).",
+    "2026-04-27T21:00:00Z",
 )
 POSITION = optional(
     "position",
     parameters.position,
     "The balance after the record at this place, which is what Ostatok-Position said to its "
     "sender. It must lie in the INN's partition. Not together with `at`.",
+    "5:0",
 )
 BALANCE_PARAMETERS = (AT, POSITION)
 
@@ -55,9 +57,13 @@ FROM = optional(
     "from",
     parameters.moment,
     "Only entries of this time or later, in the ledger's time (created_at).",
+    "2026-04-01",
 )
 TO = optional(
-    "to", parameters.moment, "Only entries before this time, in the ledger's time (created_at)."
+    "to",
+    parameters.moment,
+    "Only entries before this time, in the ledger's time (created_at).",
+    "2026-05-01",
 )
 LOG_PARAMETERS = (ORDER, LIMIT, CURSOR, FROM, TO)
 

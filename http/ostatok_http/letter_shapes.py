@@ -1,11 +1,12 @@
 """What the bodies of answers about dead letters are made of; see ``shapes.py``."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ostatok.journal import rfc3339
-from ostatok_db.dead_letters import Decided, Decision, Letter, ShownRecord
+from ostatok_db.dead_letters import Content, Decided, Decision, Letter, ShownRecord
 from ostatok_http import schemas
 from ostatok_http.shapes import OperationId, Position, ReceivedAt
 
@@ -68,7 +69,7 @@ class DeadLetter(Struct, frozen=True):
             rfc3339(letter.received_at),
             letter.operation_id,
             letter.reason,
-            letter.last and decision_of(letter.last),
+            None if letter.last is None else decision_of(letter.last),
         )
 
 
@@ -84,6 +85,22 @@ class WholeDeadLetter(DeadLetter, frozen=True):
 
     record: ShownRecord
     decisions: list[Redriven | Discarded]
+
+    @classmethod
+    def whole(
+        cls, letter: Letter, content: Content, decisions: Iterable[Decided]
+    ) -> "WholeDeadLetter":
+        """Show all of it."""
+        shown = DeadLetter.of(letter)
+        return cls(
+            shown.position,
+            shown.received_at,
+            shown.operation_id,
+            shown.reason,
+            shown.decision,
+            content.shown(),
+            [decision_of(made) for made in decisions],
+        )
 
 
 class RedriveDone(Struct, frozen=True):

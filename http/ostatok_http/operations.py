@@ -72,7 +72,7 @@ def _is_applied(records: Sequence[Record]) -> bool:
 def _fields(record: OperationRecord) -> dict[str, Any]:
     """Give what a record of its outcome has."""
     fields: dict[str, Any] = {
-        "outcome": record.outcome,
+        "outcome": str(record.outcome),
         "position": f"{record.partition}:{record.offset}",
         "received_at": rfc3339(record.received_at),
         "request_id": record.request_id,

@@ -85,6 +85,7 @@ class Parameter(Generic[T, D]):
     description: str
     default: D
     """What is meant when it is not there; None when that has no value."""
+    example: str | None = None
 
     def of(self, query: "Parameters") -> T | D:
         """Read it; the default when it is not there, or wrong."""
@@ -92,9 +93,11 @@ class Parameter(Generic[T, D]):
         return self.default if found is None else found
 
 
-def optional(name: str, kind: Kind[T], description: str) -> Parameter[T, None]:
+def optional(
+    name: str, kind: Kind[T], description: str, example: str | None = None
+) -> Parameter[T, None]:
     """A parameter that may be left out, and means nothing then."""
-    return Parameter(name, kind, description, None)
+    return Parameter(name, kind, description, None, example)
 
 
 def names_of(parameters: Iterable[Parameter[Any, Any]]) -> list[str]:

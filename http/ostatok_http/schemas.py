@@ -87,7 +87,7 @@ PAYMENT: Schema = {
                 "exponent, greater than 0. Kept exactly as it is written, never as a float."
             ),
             "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 10**13},
+                {"type": "number", "minimum": 0.01, "maximum": 9_999_999_999_999.99},
                 {"type": "string", "pattern": whole(AMOUNT_PATTERN)},
             ],
             "examples": [145000, "145000.00"],

@@ -31,6 +31,7 @@ FORMAT = optional(
     "format",
     parameters.one_of("json", "csv"),
     "Which of the two it is; without it, what the header Accept prefers.",
+    "csv",
 )
 STATEMENT_PARAMETERS = (FROM, TO, FORMAT)
 

@@ -1,6 +1,6 @@
 """Answers as OpenAPI describes them: what went well, and the refusals of refusals.py."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,20 +55,20 @@ def good(answer: Good) -> Response:
 
 
 def refused(
-    refusals: Sequence[Refusal], sometimes: dict[int, tuple[str, ...]]
+    refusals: Sequence[Refusal], sometimes: Mapping[int, Sequence[str]]
 ) -> dict[str, Response]:
     """Describe the refusals of an endpoint, by status: one answer for all of the same."""
     responses: dict[str, Response] = {}
     for status in sorted({one.status for one in refusals}):
         of_it = [one for one in refusals if one.status == status]
-        always = (REQUEST_ID_HEADER, headers.VARY)
+        always = [REQUEST_ID_HEADER, headers.VARY]
         if status == 503:
-            always += (headers.RETRY_AFTER,)
+            always.append(headers.RETRY_AFTER)
         responses[str(status)] = {
             "description": " ".join(f"`{one.name}`: {one.detail}" for one in of_it),
             "headers": headers.of_answer(always, sometimes.get(status, ())),
             "content": {
-                JSON: {"schema": _short(of_it), "examples": _examples(of_it)},
+                JSON: {"schema": _short(of_it)} | _examples(of_it),
                 PROBLEM: {"schema": _problem(of_it)},
             },
         }
@@ -101,4 +101,5 @@ def _problem(refusals: Sequence[Refusal]) -> Schema:
 
 
 def _examples(refusals: Sequence[Refusal]) -> dict[str, Any]:
-    return {one.name: {"value": {"error": one.error}} for one in refusals if not _says_more(one)}
+    fixed = {one.name: {"value": {"error": one.error}} for one in refusals if not _says_more(one)}
+    return {"examples": fixed} if fixed else {}

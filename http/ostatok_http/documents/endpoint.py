@@ -1,7 +1,7 @@
 """One endpoint of the document, and the OpenAPI operation that is made of it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +35,7 @@ class Endpoint:
     headers: Sequence[dict[str, Any]] = ()
     body: dict[str, Any] | None = None
     refusals: Sequence[Refusal] = ()
-    sometimes: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    sometimes: Mapping[int, Sequence[str]] = field(default_factory=dict)
     """Headers that the refusals of a status may have."""
 
     def operation(self) -> dict[str, Any]:
@@ -80,8 +80,7 @@ def _in_query(parameter: Parameter[Any, Any]) -> dict[str, Any]:
         "description": parameter.description,
         "schema": schema,
     }
-    examples = [parameter.default, *parameter.kind.schema.get("examples", ())]
-    example = next((one for one in examples if one is not None), None)
+    example = parameter.default if parameter.example is None else parameter.example
     return described if example is None else {**described, "example": example}
 
 

@@ -29,7 +29,7 @@ MOMENT = "2026-04-27T21:00:00.000000Z"
 IN_PATHS = {
     "inn": PAYMENT["payer_inn"],
     "operation_id": PAYMENT["operation_id"],
-    "position": schemas.POSITION["examples"][0],
+    "position": "7:0",
 }
 
 _AMOUNT = Decimal("145000.00")

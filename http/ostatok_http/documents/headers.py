@@ -1,5 +1,6 @@
 """The headers of requests and answers, as OpenAPI describes them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ostatok.settings import Settings
@@ -70,7 +71,7 @@ def components() -> dict[str, Header]:
     }
 
 
-def of_answer(always: tuple[str, ...], sometimes: tuple[str, ...] = ()) -> dict[str, Header]:
+def of_answer(always: Sequence[str], sometimes: Sequence[str] = ()) -> dict[str, Header]:
     """The headers of one answer: those that are always there, and those that may be."""
     required = {
         name: {"description": description, "required": True, "schema": schema}

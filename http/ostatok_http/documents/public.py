@@ -255,16 +255,22 @@ def _health(request_id: dict[str, Any]) -> list[Endpoint]:
         always=(headers.RETRY_AFTER,),
     )
     text = {"text/plain": {"type": "string"}, OPENMETRICS: {"type": "string"}}
-    with_id = {"headers": (request_id,)}
     return [
-        Endpoint("healthz", "/healthz", WATCHERS, "Does the process live?", [_ALIVE], **with_id),
+        Endpoint(
+            "healthz",
+            "/healthz",
+            WATCHERS,
+            "Does the process live?",
+            [_ALIVE],
+            headers=(request_id,),
+        ),
         Endpoint(
             "readyz",
             "/readyz",
             WATCHERS,
             "Are broker, topic, database and schema there?",
             [_ALIVE, missing],
-            **with_id,
+            headers=(request_id,),
         ),
         Endpoint(
             "metrics",
@@ -272,7 +278,7 @@ def _health(request_id: dict[str, Any]) -> list[Endpoint]:
             WATCHERS,
             "What the service counts, for Prometheus",
             [Good("Metrics.", None, others=text)],
-            **with_id,
+            headers=(request_id,),
         ),
     ]
 

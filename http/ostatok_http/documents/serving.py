@@ -19,8 +19,13 @@ PAGE = "/api/docs"
 PAGE_ROUTES = ("docs", "docs.bare", "docs_script", "docs_file", "docs_openapi")
 """The page is no part of the API, and not in the document."""
 
-FILES = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
-"""What the page takes from the wheel."""
+SCRIPT = "text/javascript; charset=utf-8"
+FILES = {
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "swagger-ui-bundle.js": SCRIPT,
+    "favicon-32x32.png": "image/png",
+}
+"""What the page takes from the wheel, and of which kind it is."""
 
 # Seen in Chromium: Swagger UI writes style attributes, and its style sheet has pictures in it.
 POLICY = (
@@ -30,7 +35,7 @@ POLICY = (
 )
 _FOR_EVER = "public, max-age=31536000, immutable"
 _ASK_AGAIN = "no-cache"
-_NO_SNIFF = ("X-Content-Type-Options", "nosniff")
+_NO_SNIFF = {"X-Content-Type-Options": "nosniff"}
 
 _HERE = Path(__file__).parent
 
@@ -65,7 +70,7 @@ class Documents:
 
     async def page(self, _request: web.Request) -> web.Response:
         """Answer the page."""
-        headers = dict((_NO_SNIFF,)) | {
+        headers = _NO_SNIFF | {
             hdrs.CACHE_CONTROL: _ASK_AGAIN,
             "Content-Security-Policy": POLICY,
             "Referrer-Policy": "no-referrer",
@@ -78,14 +83,14 @@ class Documents:
 
     async def script(self, _request: web.Request) -> web.FileResponse:
         """Answer what starts the page."""
-        return _file(_HERE / "page.js", _ASK_AGAIN)
+        return _file(_HERE / "page.js", SCRIPT, _ASK_AGAIN)
 
     async def file(self, request: web.Request) -> web.FileResponse:
         """Answer a file of the wheel's: its folder names the version, so it never changes."""
         folder, file = request.match_info["folder"], request.match_info["file"]
         if folder != self._bundle.name or file not in FILES:
             raise web.HTTPNotFound
-        return _file(self._bundle / file, _FOR_EVER)
+        return _file(self._bundle / file, FILES[file], _FOR_EVER)
 
     @cached_property
     def _openapi(self) -> tuple[bytes, bytes]:
@@ -117,8 +122,9 @@ def _encoded(document: dict[str, Any]) -> bytes:
 
 
 def _json(body: bytes) -> Ok:
-    return Ok(body, dict((_NO_SNIFF,)) | {hdrs.CACHE_CONTROL: _ASK_AGAIN})
+    return Ok(body, _NO_SNIFF | {hdrs.CACHE_CONTROL: _ASK_AGAIN})
 
 
-def _file(path: Path, cache_control: str) -> web.FileResponse:
-    return web.FileResponse(path, headers=dict((_NO_SNIFF,)) | {hdrs.CACHE_CONTROL: cache_control})
+def _file(path: Path, kind: str, cache_control: str) -> web.FileResponse:
+    headers = {hdrs.CONTENT_TYPE: kind, hdrs.CACHE_CONTROL: cache_control}
+    return web.FileResponse(path, headers=_NO_SNIFF | headers)
