@@ -88,7 +88,7 @@ PAYMENT: Schema = {
             ),
             "anyOf": [
                 {"type": "number", "minimum": 0.01, "maximum": 9_999_999_999_999.99},
-                {"type": "string", "pattern": whole(AMOUNT_PATTERN)},
+                {"type": "string", "pattern": f"^(?=.*[1-9])(?:{AMOUNT_PATTERN})$"},
             ],
             "examples": [145000, "145000.00"],
         },

@@ -31,6 +31,12 @@ def map_body(context: HookContext, body: Any) -> Any:
     return body
 
 
+@schemathesis.deserializer("text/csv")
+def read_csv(_ctx: Any, response: Response) -> str:
+    """Take a statement as the text that its schema says it is."""
+    return response.content.decode()
+
+
 @schemathesis.check
 def no_server_error(ctx: CheckContext, response: Response, case: Case[Any]) -> None:
     """No 5xx, but for what is asked for before it is applied: a position, or within no time."""
