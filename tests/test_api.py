@@ -68,7 +68,7 @@ def examples_of(operation: dict[str, Any]) -> Iterator[tuple[list[dict[str, Any]
 
 
 def send(
-    system: System, method: str, path: str, shown: dict[str, Any], text: bytes | None
+    system: System, method: str, path: str, shown: list[dict[str, Any]], text: bytes | None
 ) -> Answer:
     """Send a request as the document shows it."""
     query, headers = "", dict(JSON) if method == "post" else {}
