@@ -1,34 +1,37 @@
 """docker-compose.yml and Dockerfile, held to what the code says, with no Docker needed."""
 
 import asyncio
-import os
 import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from asyncio.subprocess import DEVNULL
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from packaging.specifiers import SpecifierSet
+from support.deployment import (
+    PROJECT,
+    ROOT,
+    WRITABLE,
+    assert_is_no_secret,
+    assert_is_setting,
+    http_paths,
+    settings_from,
+    stream_paths,
+)
 
 from ostatok.cli import main
-from ostatok.settings import PREFIX, Settings, load
-from ostatok_http.app import Ports, create_app
+from ostatok.settings import PREFIX, Settings
 
-ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 PROFILED = {"kafka-ui": "ui", "prometheus": "observability", "grafana": "observability"}
-WRITABLE = "/tmp"  # noqa: S108  # the one folder our containers write to
 OURS = [name for name, service in SERVICES.items() if "build" in service]
 SettingsOf = Callable[[str], Settings]
 
@@ -59,38 +62,22 @@ def settings_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SettingsOf:
     password.write_text("s3cret\n", encoding="ascii")
 
     def read(service: str) -> Settings:
-        for variable in [name for name in os.environ if name.startswith(PREFIX)]:
-            monkeypatch.delenv(variable)
-        for variable, value in SERVICES[service]["environment"].items():
-            is_file = variable.removeprefix(PREFIX).lower() not in Settings.model_fields
-            monkeypatch.setenv(variable, str(password) if is_file else value)
-        return load()
+        environment = {
+            variable: value
+            if variable.removeprefix(PREFIX).lower() in Settings.model_fields
+            else str(password)
+            for variable, value in SERVICES[service]["environment"].items()
+        }
+        return settings_from(environment, monkeypatch)
 
     return read
-
-
-def http_paths() -> set[str]:
-    """The addresses `ostatok http` answers at."""
-    app = create_app(Settings.model_construct(), Ports(*[Mock()] * len(Ports._fields)))
-    return {resource.canonical for resource in app.router.resources()}
-
-
-def stream_paths() -> set[str]:
-    """The addresses a worker answers at."""
-    source = (ROOT / "stream/ostatok_stream/monitoring.py").read_text("utf-8")
-    return set(re.findall(r'add_get\("([^"]+)"', source))
 
 
 @pytest.mark.parametrize("service", OURS)
 def test_the_variables_of_compose_are_settings(service: str, settings_of: SettingsOf) -> None:
     """Every variable our containers get is a setting, or the file of a secret one, and valid."""
     for variable in SERVICES[service]["environment"]:
-        assert variable.startswith(PREFIX)
-        name = variable.removeprefix(PREFIX).lower()
-        if name not in Settings.model_fields:
-            assert name.endswith("_file")
-            secret = Settings.model_fields[name.removesuffix("_file")]
-            assert "SecretStr" in str(secret.annotation)
+        assert_is_setting(variable)
     assert "password=s3cret" in settings_of(service).database_conninfo
 
 
@@ -232,9 +219,7 @@ def test_no_secret_stands_in_the_file() -> None:
     """A variable of a secret names a file, and no URL has a password in it."""
     for service in SERVICES.values():
         for variable, value in service.get("environment", {}).items():
-            secret = re.search(r"PASSWORD|SECRET|TOKEN|CREDENTIAL|AUTH", variable)
-            assert not secret or variable.endswith("_FILE"), variable
-            assert not re.search(r"://[^/@]*:[^/@]*@", str(value)), variable
+            assert_is_no_secret(variable, str(value))
             assert "${" not in str(value), variable
 
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from support.services import Services
-from support.system import STOP_SECONDS_MAX, System, wait_until
+from support.system import STOP_SECONDS_MAX, System, request, wait_until
 
 GONE_FOR_TWO_TRIES = """
 from aiokafka.client import AIOKafkaClient
@@ -60,10 +60,13 @@ def test_a_crash_inside_of_faust_says_why(services: Services, tmp_path: Path) ->
 
 
 def test_a_worker_that_waits_for_kafka_ends_when_asked(services: Services, tmp_path: Path) -> None:
-    """SIGTERM ends it in time also while it tries to connect."""
+    """While it tries to connect it lives and is not ready, and SIGTERM ends it in time."""
     gone_for_ever = GONE_FOR_TWO_TRIES.replace("iter([1, 2])", "iter(range(1, 10_000))")
     with System(services.new_settings(), tmp_path) as system:
         worker = start(system, gone_for_ever)
         wait_until(lambda: bool(system.events("stream.log", "start_delayed")), "it waits")
+        port = system.settings.stream_metrics_port
+        assert request(port, "GET", "/healthz").status == 200
+        assert request(port, "GET", "/readyz").status == 503
         worker.terminate()
         assert worker.wait(STOP_SECONDS_MAX) == 0
