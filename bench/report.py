@@ -1,10 +1,11 @@
-"""``make bench-report``: what was measured last, as tables in README.md and docs/benchmarks.md.
+"""``make bench-report``: what was measured last, as tables in both READMEs and docs/benchmarks.md.
 
 Only what stands between the marks is written anew; the words around it are a person's.
 """
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from statistics import median
 
 from bench import plots
@@ -14,7 +15,7 @@ from bench.results import FOLDER, ROOT, Measured, Result, kept
 BEGIN, END = "<!-- figures: written by make bench-report -->", "<!-- end of the figures -->"
 Rows = Sequence[tuple[Result, Measured]]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
-README = ROOT / "README.md"
+READMES = (ROOT / "README.md", ROOT / "README.ru.md")
 
 
 def main() -> int:
@@ -24,11 +25,15 @@ def main() -> int:
         print(f"Nothing is kept in {FOLDER}. Run make bench first.", file=sys.stderr)  # noqa: T201
         return 1
     rows = [(result, figure) for result in results for figure in result.figures]
-    for path, lines in ((DOCUMENT, _table(rows)), (README, _summary(rows))):
-        text = path.read_text(encoding="utf-8")
-        path.write_text(between(text, lines), encoding="utf-8")
+    _write(DOCUMENT, _table(rows))
+    for readme in READMES:
+        _write(readme, _summary(rows))
     plots.draw(rows, DOCUMENT.with_suffix(""))
     return 0
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
+    path.write_text(between(path.read_text(encoding="utf-8"), lines), encoding="utf-8")
 
 
 def between(text: str, lines: Iterable[str]) -> str:

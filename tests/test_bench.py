@@ -13,7 +13,7 @@ from bench.__main__ import questions
 from bench.lab import Lab
 from bench.pairs import ask, ask_in
 from bench.question import Size
-from bench.report import BEGIN, DOCUMENT, END, README, between, number
+from bench.report import BEGIN, DOCUMENT, END, READMES, between, number
 
 OURS = [name for name, question in questions().items() if not question.needs]
 
@@ -47,7 +47,7 @@ def test_the_report_writes_between_its_marks() -> None:
             between(wrong, [])
 
 
-@pytest.mark.parametrize("path", [DOCUMENT, README], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [DOCUMENT, *READMES], ids=lambda path: path.name)
 def test_the_documents_have_the_marks(path: Path) -> None:
     """Else the report could not be written."""
     assert between(path.read_text(encoding="utf-8"), [])

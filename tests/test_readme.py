@@ -91,10 +91,15 @@ def test_version() -> None:
     assert shown.output == f"ostatok, version {__version__}\n"
 
 
-def test_links_lead_somewhere() -> None:
-    """Every file the README points at is there."""
-    for target in re.findall(r"\]\(([^)#:]+)\)", TEXT):
+@pytest.mark.parametrize("name", ["README.md", "README.ru.md"])
+def test_links_lead_somewhere(name: str) -> None:
+    """Every file that either README points at is there, and has the heading."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for target, _, anchor in (link.partition("#") for link in re.findall(r"\]\(([^):]+)\)", text)):
         assert (ROOT / target).exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", (ROOT / target).read_text("utf-8"), re.MULTILINE)
+            assert anchor in [heading.lower().replace(" ", "-") for heading in headings], target
 
 
 def test_errors_are_a_sentence_and_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
