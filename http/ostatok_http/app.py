@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import structlog
 import uvloop
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 from prometheus_client import disable_created_metrics
 
 from ostatok import garbage, logs
@@ -81,13 +82,18 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
     progress = Progress(ledger, settings.http_requests_max)
     balances = Balances(settings, ledger, topic, watermark, progress)
     journal_check = JournalCheck(settings, topic, ledger, watermark, metrics)
-    verdicts = Verdicts(settings, progress, past)
-    receiver = Receiver(settings, journal, journal_check, watermark, metrics, verdicts, traces)
+    receiver = Receiver(
+        settings,
+        journal,
+        journal_check,
+        watermark,
+        metrics,
+        Verdicts(settings, progress, past),
+        traces,
+    )
     balance = BalanceEndpoint(balances, metrics)
     history = HistoryEndpoints(balances, balance, past)
-    statement = StatementEndpoint(balances, past)
     unapplied = Unapplied(ledger, topic, records)
-    operation = OperationEndpoint(past, unapplied)
     health = Health(journal, journal_check, ledger)
     answering = Answering(settings, metrics, traces)
     desk = LetterDesk(settings, journal, journal_check, watermark)
@@ -96,16 +102,14 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
         client_max_size=BODY_BYTES_MAX,
     )
     app[FAST_PATH] = FastPath(answering, receiver.receive, balance.of)
-    # A sender that leaves out the last slash means the same: a redirect would lose its body.
-    for end, bare in (("/", ""), ("", ".bare")):
-        app.router.add_post(WEBHOOK + end, receiver.receive, name=f"webhook{bare}")
-        for name, path, handler in (
-            ("balance", BALANCE.format("{inn:[^/]*}"), history.balance),
-            ("log", ORGANIZATION + "/log", history.log),
-            ("statement", ORGANIZATION + "/statement", statement.get),
-            ("operation", OPERATION, operation.get),
-        ):
-            app.router.add_get(path + end, handler, name=f"{name}{bare}")
+    _add_endpoints(
+        app.router,
+        ("POST", "webhook", WEBHOOK, receiver.receive),
+        ("GET", "balance", BALANCE.format("{inn:[^/]*}"), history.balance),
+        ("GET", "log", ORGANIZATION + "/log", history.log),
+        ("GET", "statement", ORGANIZATION + "/statement", StatementEndpoint(balances, past).get),
+        ("GET", "operation", OPERATION, OperationEndpoint(past, unapplied).get),
+    )
     if settings.http_operators:
         DeadLetterEndpoints(desk).add_to(app.router)
     if settings.http_console:
@@ -115,9 +119,12 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
         world = World(ledger, topic, records, browser, runs, past, unapplied, journal_check, desk)
         add_console(app, settings, world)
     Documents(settings).add_to(app.router)
-    app.router.add_get("/healthz", health.alive, name="healthz")
-    app.router.add_get("/readyz", health.ready, name="readyz")
-    app.router.add_get("/metrics", metrics.page, name="metrics")
+    for name, look in (
+        ("healthz", health.alive),
+        ("readyz", health.ready),
+        ("metrics", metrics.page),
+    ):
+        app.router.add_get(f"/{name}", look, name=name)
 
     async def lifecycle(_app: web.Application) -> AsyncIterator[None]:
         if traces is not None:
@@ -147,6 +154,17 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
     app.cleanup_ctx.append(lifecycle)
     app.on_shutdown.append(begin_drain)
     return app
+
+
+def _add_endpoints(router: web.UrlDispatcher, *endpoints: tuple[str, str, str, Handler]) -> None:
+    """Answer at each address with a slash at its end and without.
+
+    A sender that leaves it out means the same, and a redirect would lose its body.
+    """
+    for method, name, path, handler in endpoints:
+        for end, bare in (("/", ""), ("", ".bare")):
+            add = router.add_get if method == hdrs.METH_GET else router.add_post
+            add(path + end, handler, name=f"{name}{bare}")
 
 
 def make_runner(app: web.Application, settings: Settings) -> web.AppRunner:

@@ -27,8 +27,8 @@ FILES = {
 }
 """What the page takes from the wheel, and of which kind it is."""
 
-# All that Swagger UI wants beside its own files, as Chromium has shown: its style sheet has pictures
-# in it.
+# All that Swagger UI wants beside its own files, as Chromium has shown: its style sheet has
+# pictures in it.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
