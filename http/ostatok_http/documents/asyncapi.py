@@ -8,6 +8,7 @@ from typing import Any
 from ostatok import __version__
 from ostatok.journal import FORMAT, HEADER_CHARACTERS_MAX, PARTITIONER
 from ostatok.settings import Settings
+from ostatok.tracing import TRACEPARENT
 from ostatok_db.redrive import REDRIVES_HEADER
 from ostatok_db.redrive import SOURCE as REDRIVE
 from ostatok_http import schemas
@@ -121,7 +122,7 @@ _EXAMPLE = {
     "source": BANK,
     "received-at": MOMENT,
     "request-id": "my-request-1",
-    "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    TRACEPARENT: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 }
 
 HEADERS: Schema = {
@@ -157,7 +158,7 @@ HEADERS: Schema = {
                 f"X-Request-ID of the webhook; {HEADER_CHARACTERS_MAX} characters of it are read."
             ),
         },
-        "traceparent": {
+        TRACEPARENT: {
             "type": "string",
             "pattern": "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
             "description": "The W3C trace context of the webhook, where it had one.",
