@@ -7,18 +7,10 @@ Settings may make the receiver stricter; none changes what the stream makes of a
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import make_conninfo
-from pydantic import (
-    AfterValidator,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -30,23 +22,9 @@ from pydantic_settings import SettingsError as SourceError
 
 from ostatok.collector import CollectorHeaders, CollectorUrl
 from ostatok.errors import SettingsError
+from ostatok.setting_types import Count, Identifier, Port, Seconds, Timezone
 
 PREFIX = "OSTATOK_"
-
-
-def _is_timezone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("must be a zone of the IANA database, such as Europe/Moscow") from None
-    return name
-
-
-Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Port = Annotated[int, Field(ge=0, le=65_535)]
-Timezone = Annotated[str, AfterValidator(_is_timezone)]
-Identifier = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,48}$")]
 
 
 class Settings(BaseSettings):
@@ -115,7 +93,6 @@ class Settings(BaseSettings):
         1,
         description="replicas that must have a record before the acknowledgement; production: 2",
     )
-
     topic_retention_ms: Annotated[int, Field(ge=-1)] = Field(
         -1, description="how long the topic keeps a record, milliseconds; -1 = for ever"
     )

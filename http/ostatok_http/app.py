@@ -26,6 +26,7 @@ from ostatok_db.reading import Reader
 from ostatok_db.runs import RunReader
 from ostatok_http.answers import Answering
 from ostatok_http.balance import BalanceEndpoint, Balances
+from ostatok_http.console.world import World
 from ostatok_http.dead_letters import DeadLetterEndpoints
 from ostatok_http.documents.serving import Documents
 from ostatok_http.fast_path import BALANCE, FAST_PATH, WEBHOOK, FastPath, Runner
@@ -97,10 +98,7 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
     health = Health(journal, journal_check, ledger)
     answering = Answering(settings, metrics, traces)
     desk = LetterDesk(settings, journal, journal_check, watermark)
-    app = web.Application(
-        middlewares=[answering.middleware],
-        client_max_size=BODY_BYTES_MAX,
-    )
+    app = web.Application(middlewares=[answering.middleware], client_max_size=BODY_BYTES_MAX)
     app[FAST_PATH] = FastPath(answering, receiver.receive, balance.of)
     _add_endpoints(
         app.router,
@@ -110,20 +108,14 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
         ("GET", "statement", ORGANIZATION + "/statement", StatementEndpoint(balances, past).get),
         ("GET", "operation", OPERATION, OperationEndpoint(past, unapplied).get),
     )
-    if settings.http_operators:
-        DeadLetterEndpoints(desk).add_to(app.router)
-    if settings.http_console:
-        # Loaded only here: it brings a template engine along.
-        from ostatok_http.console.app import World, add_console  # noqa: PLC0415
-
-        world = World(ledger, topic, records, browser, runs, past, unapplied, journal_check, desk)
-        add_console(app, settings, world)
+    _add_for_operators(
+        app,
+        settings,
+        World(ledger, topic, records, browser, runs, past, unapplied, journal_check, desk),
+    )
     Documents(settings).add_to(app.router)
-    for name, look in (
-        ("healthz", health.alive),
-        ("readyz", health.ready),
-        ("metrics", metrics.page),
-    ):
+    looks = {"healthz": health.alive, "readyz": health.ready, "metrics": metrics.page}
+    for name, look in looks.items():
         app.router.add_get(f"/{name}", look, name=name)
 
     async def lifecycle(_app: web.Application) -> AsyncIterator[None]:
@@ -136,10 +128,8 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
             yield
         await journal.close(drain.seconds_left())
         await journal_check.close()
-        balances.close()
-        progress.close()
-        unapplied.close()
-        health.close()
+        for one in (balances, progress, unapplied, health):
+            one.close()
         await ledger.close()
         watermark.close()
         if traces is not None:
@@ -165,6 +155,17 @@ def _add_endpoints(router: web.UrlDispatcher, *endpoints: tuple[str, str, str, H
         for end, bare in (("/", ""), ("", ".bare")):
             add = router.add_get if method == hdrs.METH_GET else router.add_post
             add(path + end, handler, name=f"{name}{bare}")
+
+
+def _add_for_operators(app: web.Application, settings: Settings, world: World) -> None:
+    """Add what operators use, where the settings want it."""
+    if settings.http_operators:
+        DeadLetterEndpoints(world.desk).add_to(app.router)
+    if settings.http_console:
+        # Loaded only here: it brings a template engine along.
+        from ostatok_http.console.app import add_console  # noqa: PLC0415
+
+        add_console(app, settings, world)
 
 
 def make_runner(app: web.Application, settings: Settings) -> web.AppRunner:

@@ -1,13 +1,8 @@
 """The console put together: its pages, and what they share."""
 
-from typing import NamedTuple
-
 from aiohttp import web
 
 from ostatok.settings import Settings
-from ostatok_db.browsing import Browser
-from ostatok_db.history import History
-from ostatok_db.runs import RunReader
 from ostatok_http.console.conflicts import Conflicts
 from ostatok_http.console.letters import Letters
 from ostatok_http.console.live import Live
@@ -16,24 +11,7 @@ from ostatok_http.console.organizations import Organizations
 from ostatok_http.console.overview import Overview
 from ostatok_http.console.recovery import Recovery
 from ostatok_http.console.site import HOME, Site
-from ostatok_http.journal_check import JournalCheck
-from ostatok_http.letter_desk import LetterDesk
-from ostatok_http.ports import LedgerReader, RecordSource, TopicView
-from ostatok_http.unapplied import Unapplied
-
-
-class World(NamedTuple):
-    """What the console shows, and by whom it decides."""
-
-    ledger: LedgerReader
-    topic: TopicView
-    records: RecordSource
-    browser: Browser
-    runs: RunReader
-    history: History
-    unapplied: Unapplied
-    journal_check: JournalCheck
-    desk: LetterDesk
+from ostatok_http.console.world import World
 
 
 def add_console(app: web.Application, settings: Settings, world: World) -> None:
