@@ -19,14 +19,13 @@ from psycopg import sql
 from pydantic import SecretStr
 from support.journal import INNS, filled, home_of
 from support.planted import INN
-from support.runs import last_runs
+from support.runs import last_runs, start
 from support.services import WAITING, Services
 from support.system import READY_SECONDS_MAX, kill, wait_until
 
 from ostatok.commands.runs import TABLE, recorded
 from ostatok.errors import OstatokError
 from ostatok.local.ports import free_port
-from ostatok.local.processes import environment_of
 from ostatok.settings import Settings
 from ostatok_db.connection import conninfo
 from ostatok_db.runs import COMMANDS
@@ -38,16 +37,6 @@ NO_ROW = f"This run leaves no row in {TABLE}: "
 def settings(services: Services) -> Settings:
     """A topic with every kind of record, and the ledger that belongs to it."""
     return filled(services, seed=6)
-
-
-def start(settings: Settings, *command: str) -> subprocess.Popen[bytes]:
-    """Start a command."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "ostatok", *command],
-        env=environment_of(settings),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
 
 
 def ended(process: subprocess.Popen[bytes]) -> tuple[int, str, list[str]]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ostatok.telemetry import Span
 
 PATH_CHARACTERS_MAX = 256
+UNTRACED = frozenset({"healthz", "readyz", "metrics"})
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
@@ -116,9 +117,9 @@ class Traces:
     def of(self, request: web.BaseRequest, route: str) -> Traced | None:
         """Begin the span of a request; None when it is not traced.
 
-        Never of an address without a name: probes, scrapes of the metrics, and what is not here.
+        Never of a probe, of a scrape of the metrics, or of an address without a name.
         """
-        if not route:
+        if not route or route in UNTRACED:
             return None
         given = traceparent_of(request)
         if not self._tracing.wants(given):

@@ -147,7 +147,7 @@ async def test_a_refusal_is_an_answer(
 async def test_probes_are_not_traced(serve_traced: Serve, collector: Collector) -> None:
     """Nor what is not here, whatever they ask for."""
     client = await serve_traced(traces_ratio=1)
-    for path in ("/healthz", "/metrics", "/nowhere"):
+    for path in ("/healthz", "/readyz", "/metrics", "/nowhere"):
         async with client.get(path, headers={"traceparent": SENT}):
             pass
     await post(client, traceparent=MARKER)

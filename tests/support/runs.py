@@ -1,7 +1,10 @@
-"""Looking at the runs of operators' commands, as the service does."""
+"""Operators' commands: started, and their runs looked at as the service does."""
 
 import asyncio
+import subprocess
+import sys
 
+from ostatok.local.processes import environment_of
 from ostatok.settings import Settings
 from ostatok_db.pool import Pool
 from ostatok_db.runs import Run, RunReader
@@ -21,3 +24,13 @@ async def read_runs(settings: Settings, recent: int | None = None) -> list[Run]:
 def last_runs(settings: Settings) -> dict[str, Run]:
     """Command → its last run."""
     return {run.command: run for run in asyncio.run(read_runs(settings))}
+
+
+def start(settings: Settings, *command: str) -> subprocess.Popen[bytes]:
+    """Start a command."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "ostatok", *command],
+        env=environment_of(settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )

@@ -55,7 +55,14 @@ _DECISION_REFUSALS = (
 def endpoints(requests: dict[str, dict[str, Any]]) -> list[Endpoint]:
     """Every endpoint about dead letters."""
     request_id = requests["RequestId"]
-    listed, same = "$response.body#/dead_letters/0/position", "$request.path.position"
+    return [*_looks(request_id), *_decisions(request_id)]
+
+
+_SAME = "$request.path.position"
+
+
+def _looks(request_id: dict[str, Any]) -> list[Endpoint]:
+    listed = "$response.body#/dead_letters/0/position"
     return [
         Endpoint(
             "dead_letters",
@@ -94,11 +101,16 @@ def endpoints(requests: dict[str, dict[str, Any]]) -> list[Endpoint]:
                     "The dead letter.",
                     ref(WholeDeadLetter),
                     always=_NO_STORE,
-                    links=links(redrive=("position", same), discard=("position", same)),
+                    links=links(redrive=("position", _SAME), discard=("position", _SAME)),
                 )
             ],
             refusals=(INVALID_PARAMETERS, DEAD_LETTER_NOT_FOUND, UNAVAILABLE),
         ),
+    ]
+
+
+def _decisions(request_id: dict[str, Any]) -> list[Endpoint]:
+    return [
         _decision(
             "redrive",
             request_id,
@@ -117,7 +129,7 @@ def endpoints(requests: dict[str, dict[str, Any]]) -> list[Endpoint]:
                 ref(RedriveDone),
                 always=_NO_STORE,
                 links=links(
-                    dead_letter=("position", same),
+                    dead_letter=("position", _SAME),
                     operation=("operation_id", "$response.body#/operation_id"),
                 ),
             ),
@@ -147,7 +159,7 @@ def endpoints(requests: dict[str, dict[str, Any]]) -> list[Endpoint]:
                 "It was discarded, or would be.",
                 ref(DiscardDone),
                 always=_NO_STORE,
-                links=links(dead_letter=("position", same)),
+                links=links(dead_letter=("position", _SAME)),
             ),
         ),
     ]
