@@ -22,6 +22,7 @@ COMMANDS = [
     for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
     for line in block.splitlines()
 ]
+OPERATION = "0d0fd3c8-7d4c-4d8e-9f0e-2f0a3d6a7b11"
 CURLS = re.findall(r"```sh\n(curl [^\n]*)\n```\n```json\n([^\n]*)\n```", TEXT)
 
 
@@ -39,6 +40,19 @@ def test_the_curl_pair_answers_to_the_letter(whole: Whole) -> None:
         words = shlex.split(command.replace("http://127.0.0.1:8000", whole.url))
         done = subprocess.run([*words, "-sS"], capture_output=True, text=True, check=True)
         assert done.stdout == expected
+
+
+def test_the_console_has_the_payments_story(whole: Whole) -> None:
+    """`ostatok up` says where it is, and the README's payment is found by its id."""
+    headers = {"Content-Type": "application/json", "Prefer": "wait=10", "X-Request-ID": "story"}
+    paid = body(document_number="STORY-1", operation_id=OPERATION)
+    assert request(whole.port, "POST", "/api/webhook/bank/", paid, headers).status == 200
+    wait_until(lambda: f"{whole.url}/console/" in whole.said(), "it says where the console is")
+    found = request(whole.port, "GET", f"/console/search/?q={OPERATION}")
+    assert found.status == 303
+    page = request(whole.port, "GET", found.headers["Location"]).body.decode()
+    for said in ("STORY-1", "story", "The balance was changed"):
+        assert said in page
 
 
 def test_simulate_proves_its_balances(whole: Whole) -> None:

@@ -77,10 +77,7 @@ class _System:
         self.host = host
         self.port = port
         self.topic = wanted.topic
-        self.open_to_all = {
-            name: getattr(wanted, name) if name in wanted.model_fields_set else _is_loopback(host)
-            for name in _FOR_THIS_MACHINE
-        }
+        self.open_to_all = open_to_all(wanted, host)
         self.screen = Screen()
         self.supervisor = Supervisor(say=self.screen.line, changed=self._note)
         ports.keep(port)
@@ -183,6 +180,17 @@ class _System:
                 reach=reach,
             )
         )
+
+
+def open_to_all(wanted: Settings, host: str) -> dict[str, bool]:
+    """Say of each setting that lets in whoever reaches the port whether it is on.
+
+    As the caller has it; else it is on when nobody but this machine reaches the port.
+    """
+    return {
+        name: getattr(wanted, name) if name in wanted.model_fields_set else _is_loopback(host)
+        for name in _FOR_THIS_MACHINE
+    }
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,5 +1,6 @@
 """The console in a real browser, as an operator goes through it."""
 
+import http.client
 import json
 import re
 import uuid
@@ -12,6 +13,9 @@ from support.console import PHONE, Console, Open
 from support.journal import INNS
 from support.payments import document
 from support.system import wait_until
+
+from ostatok.local.ports import free_port
+from ostatok.settings import PREFIX
 
 SERIOUS = ("serious", "critical")
 INN = INNS[0]
@@ -209,3 +213,17 @@ def test_language_and_theme_are_chosen_and_kept(console: Console, open_page: Ope
     page.goto(f"{console.address}/")
     expect(page.get_by_role("heading", level=1)).to_have_text("Обзор")
     expect(page.locator("html")).to_have_attribute("data-theme", "light")
+
+
+def test_who_watches_does_not_hold_up_the_end(console: Console) -> None:
+    """A process that is asked to end lets go of the overview's events at once, not after 5 s."""
+    port = free_port()
+    given = {f"{PREFIX}HTTP_PORT": str(port), f"{PREFIX}HTTP_DRAIN_SECONDS": "60"}
+    process = console.system.start("http", log="ending.log", **given)
+    console.system.wait_ready(port, process)
+    watching = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    watching.request("GET", "/console/events")
+    assert watching.getresponse().readline().startswith(b"data: ")
+    process.terminate()
+    assert process.wait(20) == 0
+    watching.close()

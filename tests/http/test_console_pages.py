@@ -102,6 +102,20 @@ async def test_a_search_leads_to_what_is_meant(
     assert (status, headers["Location"]) == (303, "/console" + leads_to)
 
 
+async def test_empty_pages_say_what_to_do_first(serve: Serve, database: Settings) -> None:
+    """A bank that posts; and what an empty list means."""
+    client = await start(serve, database)
+    assert ".venv/bin/ostatok simulate" in (await get(client, "/organizations/"))[1]
+    for path, said in (
+        ("/organizations/?prefix=77", "begins with 77 has paid yet"),
+        ("/conflicts/", "There is no conflict."),
+        ("/dead-letters/", "There are none."),
+        ("/recovery/", "No recovery command was run yet."),
+    ):
+        status, text, _ = await get(client, path)
+        assert (status, said in text) == (200, True), path
+
+
 async def test_a_search_for_what_is_nowhere_says_so(client: ClientSession) -> None:
     """With what can be found; and what was typed is no markup."""
     status, text, _ = await get(client, "/search/?q=<script>alert(1)</script>")

@@ -19,6 +19,8 @@ from ostatok.local.folder import DataFolder
 from ostatok.local.parts import gone, is_alive
 from ostatok.local.ports import free_port
 from ostatok.local.processes import embedded_environment
+from ostatok.local.up import open_to_all
+from ostatok.settings import load
 
 STAND_IN = """
 import os, socket, sys
@@ -51,6 +53,25 @@ try:
 except OstatokError as error:
     sys.exit(f"{error}\\n{error.hint}")
 """
+
+
+@pytest.mark.parametrize(
+    ("host", "given", "is_on"),
+    [
+        ("127.0.0.1", {}, True),
+        ("::1", {}, True),
+        ("localhost", {}, True),
+        ("0.0.0.0", {}, False),
+        ("192.0.2.1", {}, False),
+        ("0.0.0.0", {"http_console": True}, True),
+        ("127.0.0.1", {"http_console": False}, False),
+    ],
+)
+def test_the_console_is_on_for_this_machine_alone(
+    host: str, given: dict[str, bool], is_on: bool
+) -> None:
+    """Unless the caller says otherwise: it shows everything to whoever reaches the port."""
+    assert open_to_all(load(**given), host)["http_console"] is is_on
 
 
 async def launch(folder: Path, port: int, **more: str) -> asyncio.subprocess.Process:
