@@ -19,7 +19,7 @@ RANKED = 20
 SAMPLES_MAX = 240
 """Points of a chart."""
 
-SEARCHED_MAX = 20_000
+SEARCHED_MAX = 5_000
 """Entries that are looked through at once for a document."""
 
 DOCUMENTS_MAX = 50

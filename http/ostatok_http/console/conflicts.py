@@ -1,21 +1,29 @@
 """Conflicts: operations that came again with other content, and moved no money."""
 
-import asyncio
 from datetime import datetime
+from functools import partial
 
 from aiohttp import web
 
-from ostatok.errors import JournalError
+from ostatok.errors import JournalError, LedgerUnavailable, OstatokError
 from ostatok.journal import Record
+from ostatok.payment import operation_id_of
 from ostatok_db.browsing import Browser, Conflict, Place
 from ostatok_db.history import History
 from ostatok_http import parameters
-from ostatok_http.console.fields import digits, local_moment
+from ostatok_http.console.fields import digits, period
 from ostatok_http.console.letters import PAGE_ROWS, position_of
 from ostatok_http.console.raw import Raw
 from ostatok_http.console.site import Site
+from ostatok_http.desk import Desk
 from ostatok_http.parameters import Parameters
 from ostatok_http.ports import RecordSource
+
+AT_ONCE_MAX = 1
+"""Threads that read a record from the topic; the next one waits for its turn."""
+
+IN_HAND_MAX = 10
+READ_SECONDS_MAX = 8.0
 
 
 class Conflicts:
@@ -28,13 +36,13 @@ class Conflicts:
         self._browser = browser
         self._history = history
         self._records = records
+        self._desk = Desk(AT_ONCE_MAX, IN_HAND_MAX, READ_SECONDS_MAX)
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         """Answer a page of them, the latest first: of all INNs or of one, in a period."""
         query = Parameters(request.query, "inn", "from", "to", "cursor")
-        moment = local_moment(self._site.zone)
         inn = query.read("inn", digits(0, 12)) or None
-        since, until = query.read("from", moment), query.read("to", moment)
+        since, until = period(query, self._site.zone)
         before = query.read("cursor", _place)
         query.check()
         found = await self._browser.conflicts(
@@ -60,19 +68,22 @@ class Conflicts:
         if conflict is None:
             raise web.HTTPNotFound
         (counted, *_) = await self._history.records_of(conflict.operation_id) or (None,)
-        problem: JournalError | None = None
+        problem: OstatokError | None = None
         record: Record | None = None
         try:
-            record = await asyncio.to_thread(self._read, *position)
-        except JournalError as error:
+            record = await self._desk.do(partial(self._read, *position))
+        except (JournalError, LedgerUnavailable) as error:
             problem = error
+        body = None if record is None else record.value
+        # A topic made anew has other records at the places of those that are lost.
+        is_other = operation_id_of(body or b"") != conflict.operation_id
         return self._site.render(
             request,
             "conflict.html",
             conflict=conflict,
             counted=counted,
-            value=Raw(None if record is None else record.value),
-            record=record,
+            value=Raw(body),
+            is_other=is_other,
             problem=problem,
         )
 

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from ostatok_http.console.texts import Language, texts
 
-NARROW, COMMA, POINT = "\u00a0", ",", "."
+SPACE = "\u00a0"
 """Digits in Russian are grouped by a space that does not break."""
 
 _DATES: dict[Language, str] = {"ru": "%d.%m.%Y", "en": "%Y-%m-%d"}
@@ -28,11 +28,11 @@ class Formats:
         text = f"{value:,.{decimals}f}"
         if self._language == "en":
             return text
-        return text.replace(",", NARROW).replace(".", COMMA)
+        return text.replace(",", SPACE).replace(".", ",")
 
     def money(self, rubles: Decimal) -> str:
         """An amount, exact, with its kopecks and the sign of the ruble."""
-        return f"{self.number(rubles, 2)}{NARROW}₽"
+        return f"{self.number(rubles, 2)}{SPACE}₽"
 
     def rate(self, per_second: float) -> str:
         """Events a second: with a decimal while they are few."""
@@ -44,6 +44,8 @@ class Formats:
         text = local.strftime(f"{_DATES[self._language]} %H:%M:%S")
         if exact:
             text += f".{local.microsecond:06}"
+        if local.utcoffset() != datetime.now(self._zone).utcoffset():
+            text += f" {_offset(local)}"  # Of the other half of the year.
         utc = value.astimezone(UTC).isoformat().replace("+00:00", "Z")
         return Markup('<time datetime="{}">{}</time>').format(utc, text)
 
@@ -69,9 +71,13 @@ class Formats:
     @property
     def zone_name(self) -> str:
         """The zone as people know it, and how far it is from UTC now."""
-        offset = datetime.now(self._zone).strftime("%z")
-        return f"{self._zone.key}, UTC{offset[:3]}:{offset[3:]}"
+        return f"{self._zone.key}, {_offset(datetime.now(self._zone))}"
 
     def input_value(self, value: datetime | None) -> str:
         """A time as a field of a form wants it: ``datetime-local``, in the zone."""
         return "" if value is None else value.astimezone(self._zone).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _offset(local: datetime) -> str:
+    text = local.strftime("%z")
+    return f"UTC{text[:3]}:{text[3:5]}"

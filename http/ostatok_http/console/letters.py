@@ -5,21 +5,27 @@ Who decides says who he is, and the decision is kept with his name and the time
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import structlog
 from aiohttp import web
 from multidict import MultiDict
 
-from ostatok.errors import DeadLetterUnknown, OstatokError
+from ostatok.errors import (
+    DeadLetterUnknown,
+    JournalMismatch,
+    JournalUnavailable,
+    LedgerUnavailable,
+    OstatokError,
+)
 from ostatok.journal import read_position
 from ostatok.payment import BODY_BYTES_MAX
 from ostatok_db.dead_letters import Content, DeadLetters, Decided, Filter, Letter
 from ostatok_http import parameters
 from ostatok_http.answers import REQUEST_ID
 from ostatok_http.bodies import BODY_SECONDS_MAX
-from ostatok_http.console.fields import local_moment
+from ostatok_http.console.fields import period
 from ostatok_http.console.raw import Raw
 from ostatok_http.console.site import WHO_COOKIE, Site, require_same_origin, set_cookie
 from ostatok_http.dead_letters import REASON_CHARACTERS_MAX
@@ -36,11 +42,20 @@ PAGE_ROWS = 50
 BULK_MAX = 100
 """Dead letters that are decided about at once."""
 
+BULK_SECONDS_MAX = 30.0
+"""How long they may take together; the rest is not tried."""
+
 FORM_BYTES_MAX = 4 * BODY_BYTES_MAX
 """A corrected body, each of its bytes written as up to three."""
 
 REDRIVE, CORRECT, DISCARD = "redrive", "correct", "discard"
 OPEN, DECIDED, ALL = "open", "decided", "all"
+_AWAY = (JournalUnavailable, JournalMismatch, LedgerUnavailable)
+"""What is wrong with one is wrong with all the others too."""
+
+_Told = tuple[str, bytes | None, str | None, bool]
+"""Who decides, a corrected body, a reason, and whether to decide again."""
+
 _DECIDED = {OPEN: False, DECIDED: True, ALL: None}
 
 log = structlog.get_logger()
@@ -52,6 +67,8 @@ class Result(NamedTuple):
     position: str
     new_position: str | None = None
     error: OstatokError | None = None
+    not_tried: bool = False
+    """Who is needed for it was away a moment before, or the time was up."""
 
 
 class Letters:
@@ -64,13 +81,13 @@ class Letters:
     async def page(self, request: web.Request) -> web.StreamResponse:
         """Answer a page of them, the earliest first: those nobody has decided about, or others."""
         query = Parameters(request.query, "reason", "operation", "from", "to", "state", "cursor")
-        moment = local_moment(self._site.zone)
+        since, until = period(query, self._site.zone)
         state = query.read("state", parameters.one_of(*_DECIDED)) or OPEN
         which = Filter(
-            operation_id=_given(query, request, "operation", parameters.operation_id),
-            reason=_given(query, request, "reason", parameters.words(REASON_CHARACTERS_MAX)),
-            since=query.read("from", moment),
-            until=query.read("to", moment),
+            operation_id=_given(query, request.query, "operation", parameters.operation_id),
+            reason=_given(query, request.query, "reason", parameters.words(REASON_CHARACTERS_MAX)),
+            since=since,
+            until=until,
             decided=_DECIDED[state],
         )
         cursor = query.read("cursor", parameters.position)
@@ -126,9 +143,11 @@ class Letters:
         query = Parameters(form, "action", "by", "because", "body", "again")
         action = query.read("action", parameters.one_of(REDRIVE, CORRECT, DISCARD))
         by = query.read("by", parameters.words(BY_CHARACTERS_MAX))
-        because = None
-        if action == DISCARD:
-            because = query.read("because", parameters.words(BECAUSE_CHARACTERS_MAX))
+        because = _given(query, form, "because", parameters.words(BECAUSE_CHARACTERS_MAX))
+        if action == DISCARD and because is None:
+            query.refuse("because", "must say why nothing is to be made of it")
+        elif action != DISCARD and because is not None:
+            query.refuse("because", "is of a discarded one; nothing was done")
         for name, value in (("action", action), ("by", by)):
             if value is None:
                 query.refuse(name, "must be given")
@@ -136,19 +155,30 @@ class Letters:
             query.refuse("position", f"must be given for 1 to {BULK_MAX} dead letters")
         query.check()
         corrected = str(form.get("body", "")).encode() if action == CORRECT else None
-        results = [
-            await self._one_decision(request, text, (by or "", corrected, because, "again" in form))
-            for text in positions
-        ]
+        told = (by or "", corrected, because, "again" in form)
+        results = await self._decide_all(request, positions, told)
         response = self._site.render(request, "decided.html", results=results, action=action)
         set_cookie(response, WHO_COOKIE, (by or "").encode().hex())
         return response
+
+    async def _decide_all(
+        self, request: web.Request, positions: Sequence[str], told: _Told
+    ) -> list[Result]:
+        """Decide about one after another, until somebody is away, or for so long."""
+        results: list[Result] = []
+        until = asyncio.get_running_loop().time() + BULK_SECONDS_MAX
+        for text in positions:
+            is_away = bool(results) and isinstance(results[-1].error, _AWAY)
+            if is_away or asyncio.get_running_loop().time() > until:
+                break
+            results.append(await self._one_decision(request, text, told))
+        return results + [Result(text, not_tried=True) for text in positions[len(results) :]]
 
     async def _one_decision(
         self,
         request: web.Request,
         text: str,
-        told: tuple[str, bytes | None, str | None, bool],
+        told: _Told,
     ) -> Result:
         by, corrected, because, again = told
         try:
@@ -185,9 +215,11 @@ def position_of(request: web.Request) -> Position:
         raise web.HTTPNotFound from None
 
 
-def _given(query: Parameters, request: web.Request, name: str, parse: Any) -> str | None:
+def _given(
+    query: Parameters, sent: Mapping[str, str], name: str, parse: Callable[[str], str]
+) -> str | None:
     """Read a field of a form, which is sent empty when nobody filled it in."""
-    return query.read(name, parse) if request.query.get(name) else None
+    return query.read(name, parse) if sent.get(name) else None
 
 
 def _who(request: web.Request) -> str:

@@ -37,11 +37,13 @@ class Story(NamedTuple):
 
     @property
     def status(self) -> str:
-        """What became of it, in a word; ``unknown`` when nothing is found."""
+        """What became of it, in a word; ``unknown`` when the journal has nothing of it."""
         if self.records and self.records[0].outcome is Outcome.APPLIED:
             return "applied"
         if self.accepted:
             return "accepted"
+        if self.tail_unknown:
+            return "unclear"
         return str(self.records[0].outcome) if self.records else "unknown"
 
 
@@ -63,7 +65,7 @@ class Operations:
         if not is_operation_id(operation_id):
             raise web.HTTPNotFound
         story = await self._story(operation_id)
-        status = 200 if story.records or story.accepted else 404
+        status = {"unknown": 404, "unclear": 503}.get(story.status, 200)
         return self._site.render(request, "operation.html", status=status, story=story)
 
     async def _story(self, operation_id: str) -> Story:

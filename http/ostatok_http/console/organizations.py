@@ -12,9 +12,10 @@ import structlog
 from aiohttp import web
 from markupsafe import Markup
 
-from ostatok.errors import LedgerUnavailable
+from ostatok.errors import LedgerError
 from ostatok.payment import DOCUMENT_NUMBER_CHARACTERS_MAX, is_inn
 from ostatok_db.browsing import (
+    DOCUMENTS_MAX,
     SEARCHED_MAX,
     Browser,
     DocumentEntry,
@@ -24,7 +25,7 @@ from ostatok_db.browsing import (
 from ostatok_db.history import History, Point
 from ostatok_http import parameters
 from ostatok_http.console.charts import Axis, line
-from ostatok_http.console.fields import digits, local_moment
+from ostatok_http.console.fields import digits, local_moment, period
 from ostatok_http.console.site import Site, language_of
 from ostatok_http.console.texts import Speaker
 from ostatok_http.history import ENTRIES_MAX
@@ -53,6 +54,8 @@ class Snapshots:
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
         self._last: Snapshot | None = None
+        self.error: LedgerError | None = None
+        """Why there is no newer one."""
         self._due_at = 0.0
         self._taking: asyncio.Task[None] | None = None
         self._closed = False
@@ -77,9 +80,12 @@ class Snapshots:
     async def _take(self) -> None:
         try:
             self._last = Snapshot(await self._browser.ranking(), datetime.now(UTC))
-        except LedgerUnavailable as error:
+            self.error = None
+        except LedgerError as error:
             log.warning("snapshot_failed", reason=str(error))
-        self._due_at = time.monotonic() + RANKING_SECONDS
+            self.error = error
+        finally:
+            self._due_at = time.monotonic() + RANKING_SECONDS
 
 
 class Searched(NamedTuple):
@@ -116,15 +122,15 @@ class Organizations:
             organizations=page,
             following=page[-1].inn if len(found) > PAGE_ROWS else None,
             snapshot=None if prefix or after else await self.snapshots.last(),
+            snapshot_error=self.snapshots.error,
         )
 
     async def one(self, request: web.Request) -> web.StreamResponse:
         """Answer one organization: its balance now, over time and at a moment, and its log."""
         inn = request.match_info["inn"]
         query = Parameters(request.query, "at", "from", "to", "cursor", "document", "before")
-        moment = local_moment(self._site.zone)
-        at = query.read("at", moment)
-        since, until = query.read("from", moment), query.read("to", moment)
+        at = query.read("at", local_moment(self._site.zone))
+        since, until = period(query, self._site.zone)
         cursor = query.read("cursor", parameters.number(1, ENTRIES_MAX))
         document = query.read("document", parameters.words(DOCUMENT_NUMBER_CHARACTERS_MAX))
         before = query.read("before", parameters.number(1, ENTRIES_MAX)) or ENTRIES_MAX
@@ -160,6 +166,8 @@ class Organizations:
             return None
         first = max(1, last - SEARCHED_MAX + 1)
         found = await self._browser.entries_by_document(inn, document, first, last)
+        if len(found) == DOCUMENTS_MAX:
+            first = found[-1].entry  # There may be more of them: look on from there.
         return Searched(document, found, first, last)
 
     async def _chart(

@@ -1,9 +1,12 @@
 """Bytes as the console shows them."""
 
+import codecs
 from dataclasses import dataclass
 from functools import cached_property
 
 SHOWN_BYTES_MAX = 65_536
+
+_decoder = codecs.getincrementaldecoder("utf-8")
 
 
 @dataclass(frozen=True)
@@ -16,10 +19,16 @@ class Raw:
     def text(self) -> str | None:
         """The bytes as text, when they are UTF-8 that a page can show."""
         try:
-            text = (self.value or b"")[:SHOWN_BYTES_MAX].decode()
+            # What is cut may be cut within a character.
+            text = _decoder().decode((self.value or b"")[:SHOWN_BYTES_MAX], final=not self.is_cut)
         except UnicodeDecodeError:
             return None
         return text if "\x00" not in text else None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there is more of it than is shown."""
+        return len(self.value or b"") > SHOWN_BYTES_MAX
 
     @cached_property
     def hexadecimal(self) -> str:

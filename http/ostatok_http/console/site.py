@@ -64,15 +64,15 @@ class Site:
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Answer at the addresses that belong to no page; last of all, since it takes the rest."""
-        router.add_get(HOME, _to_home, name="console.home")
-        router.add_get(HOME + "/static/{name}", self.page(_static), name="console.static")
+        router.add_get(HOME, _to_home)
+        router.add_get(HOME + "/static/{name}", self.page(_static))
         for name, cookie, allowed in (
             ("language", LANGUAGE_COOKIE, LANGUAGES),
             ("theme", THEME_COOKIE, THEMES),
         ):
             choose = self.page(_choosing(cookie, allowed))
-            router.add_get(f"{HOME}/{name}/{{choice}}", choose, name=f"console.{name}")
-        router.add_get(HOME + "/{rest:.*}", self.page(_nothing), name="console.nothing")
+            router.add_get(f"{HOME}/{name}/{{choice}}", choose)
+        router.add_get(HOME + "/{rest:.*}", self.page(_nothing))
 
     def page(self, handler: Handler) -> Handler:
         """Make what a handler raises a page that says so; no error is an empty screen."""
@@ -166,9 +166,12 @@ def redirect(location: str) -> web.Response:
 
 
 def set_cookie(response: web.StreamResponse, name: str, value: str) -> None:
-    """Keep a choice for a year, out of the reach of scripts and of other sites."""
+    """Keep a choice for a year, out of the reach of scripts.
+
+    Who follows a link of another site has his language and theme; nothing is decided by them.
+    """
     response.set_cookie(
-        name, value, path=HOME, max_age=COOKIE_SECONDS, httponly=True, samesite="Strict"
+        name, value, path=HOME, max_age=COOKIE_SECONDS, httponly=True, samesite="Lax"
     )
 
 
