@@ -120,8 +120,13 @@ class Settings(BaseSettings):
     )
     http_operators: bool = Field(
         False,
-        description="true: http answers at `/api/dead-letters/` too, where anyone who reaches the "
-        "port can redrive and discard; nobody is asked who they are",
+        description="true: http answers at `/api/dead-letters/` too, and the console lets decide: "
+        "anyone who reaches the port can redrive and discard; nobody is asked who they are",
+    )
+    http_names: str = Field(
+        "",
+        description="names, separated by commas, by which operators' browsers reach the console "
+        "and `/api/dead-letters/`; localhost and addresses are always taken",
     )
     http_console: bool = Field(
         False,

@@ -10,7 +10,7 @@ import msgspec
 from ostatok.payment import LATEST
 from ostatok.settings import Settings
 from ostatok_db.batch import Outcome
-from ostatok_db.pool import Pool
+from ostatok_db.pool import Connections
 from ostatok_db.queries import queries
 
 RANKED = 20
@@ -117,7 +117,7 @@ class Found(NamedTuple):
 class Browser:
     """Pages of the ledger, and look-ups. Every method raises :class:`LedgerUnavailable`."""
 
-    def __init__(self, settings: Settings, pool: Pool) -> None:
+    def __init__(self, settings: Settings, pool: Connections) -> None:
         self._topic = settings.topic
         self._pool = pool
 

@@ -10,7 +10,7 @@ import msgspec
 from ostatok.errors import LedgerCorrupt
 from ostatok.settings import Settings
 from ostatok_db.batch import Outcome
-from ostatok_db.pool import Pool
+from ostatok_db.pool import Connections
 from ostatok_db.queries import queries
 
 REPEATS_MAX = 100
@@ -72,7 +72,7 @@ class Verdict(msgspec.Struct, frozen=True):
 class History:
     """The past, by looking up what is numbered. All raise :class:`LedgerUnavailable`."""
 
-    def __init__(self, settings: Settings, pool: Pool) -> None:
+    def __init__(self, settings: Settings, pool: Connections) -> None:
         self._topic = settings.topic
         self._pool = pool
 

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
 
 import msgspec
 import psycopg
@@ -31,6 +32,14 @@ class PoolUse(msgspec.Struct, frozen=True):
     """Of all reads that had to wait and then got one."""
     refused: int
     """Reads that got none: they waited too long, or too many did."""
+
+
+class Connections(Protocol):
+    """Connections that reads can borrow."""
+
+    def connection(self) -> AbstractAsyncContextManager[psycopg.AsyncConnection[TupleRow]]:
+        """Lend one. Raises :class:`LedgerUnavailable`, for what is asked of it too."""
+        ...
 
 
 class Pool:
@@ -102,3 +111,26 @@ class Pool:
             raise LedgerUnavailable(f"Postgres: {error}") from error
         except TimeoutError:
             raise LedgerUnavailable("The database does not answer.") from None
+
+
+class Share:
+    """Half of a pool's connections, and one at the least: who reads by it leaves some to others."""
+
+    def __init__(self, settings: Settings, pool: Pool) -> None:
+        self._pool = pool
+        self._seconds = settings.database_timeout_seconds
+        self._free = asyncio.Semaphore(max(1, settings.database_pool_connections // 2))
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:
+        """Lend a connection, in turn. Raises :class:`LedgerUnavailable`."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._free.acquire()
+        except TimeoutError:
+            raise LedgerUnavailable("Too much of this kind is asked of the database.") from None
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        finally:
+            self._free.release()

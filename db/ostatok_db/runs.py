@@ -16,7 +16,7 @@ from psycopg.rows import TupleRow
 from ostatok.errors import LedgerError, LedgerUnavailable
 from ostatok.settings import Settings
 from ostatok_db.connection import NOT_MIGRATED, map_error
-from ostatok_db.pool import Pool
+from ostatok_db.pool import Connections
 from ostatok_db.queries import queries
 from ostatok_db.session import Session
 
@@ -133,7 +133,7 @@ class RunReader:
     standby, each that is under way seems so, for its lock is the primary's.
     """
 
-    def __init__(self, settings: Settings, pool: Pool) -> None:
+    def __init__(self, settings: Settings, pool: Connections) -> None:
         self._ledger = {
             "topic": settings.topic,
             "schema": settings.database_schema,

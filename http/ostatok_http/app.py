@@ -19,14 +19,12 @@ from ostatok.payment import BODY_BYTES_MAX
 from ostatok.record_reader import RecordReader
 from ostatok.settings import PREFIX, Settings
 from ostatok.topic import Topic
-from ostatok_db.browsing import Browser
 from ostatok_db.history import History
 from ostatok_db.pool import Pool
 from ostatok_db.reading import Reader
-from ostatok_db.runs import RunReader
 from ostatok_http.answers import Answering
 from ostatok_http.balance import BalanceEndpoint, Balances
-from ostatok_http.console.world import World
+from ostatok_http.console.world import Reads, World
 from ostatok_http.dead_letters import DeadLetterEndpoints
 from ostatok_http.documents.serving import Documents
 from ostatok_http.fast_path import BALANCE, FAST_PATH, WEBHOOK, FastPath, Runner
@@ -70,13 +68,12 @@ class Ports(NamedTuple):
     records: RecordSource
     ledger: LedgerReader
     history: History
-    browser: Browser
-    runs: RunReader
+    reads: Reads
 
 
 def create_app(settings: Settings, ports: Ports) -> web.Application:
     """Put the service together. It opens journal and ledger itself, and closes them at its end."""
-    journal, topic, records, ledger, past, browser, runs = ports
+    journal, topic, records, ledger, past, reads = ports
     metrics = Metrics(settings)
     traces = Traces.make(settings)
     watermark = Watermark.open(settings)
@@ -111,7 +108,7 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
     _add_for_operators(
         app,
         settings,
-        World(ledger, topic, records, browser, runs, past, unapplied, journal_check, desk),
+        World(ledger, topic, records, reads, unapplied, journal_check, desk),
     )
     Documents(settings).add_to(app.router)
     looks = {"healthz": health.alive, "readyz": health.ready, "metrics": metrics.page}
@@ -160,7 +157,7 @@ def _add_endpoints(router: web.UrlDispatcher, *endpoints: tuple[str, str, str, H
 def _add_for_operators(app: web.Application, settings: Settings, world: World) -> None:
     """Add what operators use, where the settings want it."""
     if settings.http_operators:
-        DeadLetterEndpoints(world.desk).add_to(app.router)
+        DeadLetterEndpoints(settings, world.desk).add_to(app.router)
     if settings.http_console:
         # Loaded only here: it brings a template engine along.
         from ostatok_http.console.app import add_console  # noqa: PLC0415
@@ -205,8 +202,7 @@ async def _serve(settings: Settings) -> None:
         RecordReader(settings, "http", silent_seconds_max=TAIL_SECONDS_MAX),
         Reader(settings, pool),
         History(settings, pool),
-        Browser(settings, pool),
-        RunReader(settings, pool),
+        Reads.make(settings, pool),
     )
     app = create_app(settings, ports)
     runner = make_runner(app, settings)

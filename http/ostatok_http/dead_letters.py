@@ -10,13 +10,16 @@ from collections.abc import Callable
 
 import msgspec
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from ostatok.errors import DeadLetterUnknown, InvalidParameters
+from ostatok.settings import Settings
 from ostatok_db.dead_letters import DeadLetters, Decision, Filter, Letter
 from ostatok_http import parameters
 from ostatok_http.answers import REQUEST_ID
 from ostatok_http.bodies import read_body, require_kind
 from ostatok_http.history import LIMIT, period
+from ostatok_http.hosts import host_names, require_known_host
 from ostatok_http.letter_desk import (
     BECAUSE_CHARACTERS_MAX,
     BY_CHARACTERS_MAX,
@@ -90,17 +93,27 @@ DECISION_PARAMETERS = (AGAIN, DRY_RUN)
 class DeadLetterEndpoints:
     """Lists and shows dead letters, redrives and discards them."""
 
-    def __init__(self, desk: LetterDesk) -> None:
+    def __init__(self, settings: Settings, desk: LetterDesk) -> None:
+        self._names = host_names(settings.http_names)
         self._desk = desk
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Answer at their addresses, which end in a slash or not."""
         one = ADDRESS + "/{position:[^/]*}"
         for end, bare in (("/", ""), ("", ".bare")):
-            router.add_get(ADDRESS + end, self.page, name=f"dead_letters{bare}")
-            router.add_get(one + end, self.show, name=f"dead_letter{bare}")
-            router.add_post(one + "/redrive" + end, self.redrive, name=f"redrive{bare}")
-            router.add_post(one + "/discard" + end, self.discard, name=f"discard{bare}")
+            page, show = self._guarded(self.page), self._guarded(self.show)
+            redrive, discard = self._guarded(self.redrive), self._guarded(self.discard)
+            router.add_get(ADDRESS + end, page, name=f"dead_letters{bare}")
+            router.add_get(one + end, show, name=f"dead_letter{bare}")
+            router.add_post(one + "/redrive" + end, redrive, name=f"redrive{bare}")
+            router.add_post(one + "/discard" + end, discard, name=f"discard{bare}")
+
+    def _guarded(self, handler: Handler) -> Handler:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            require_known_host(request, self._names)
+            return await handler(request)
+
+        return answer
 
     async def page(self, request: web.Request) -> Ok:
         """Answer a page of dead letters, the earliest first, with a cursor to the next one."""

@@ -76,7 +76,11 @@ INVALID_PARAMETERS = Refusal(
     "invalid_parameters", 400, "Invalid parameters", "A parameter of the request is wrong."
 )
 FORBIDDEN = Refusal(
-    "forbidden", 403, "Forbidden", "The form did not come from a page of this site."
+    "forbidden",
+    403,
+    "Forbidden",
+    "It did not come from a page of this site, or asks for a host whose name is not known here: "
+    "OSTATOK_HTTP_NAMES names those that are.",
 )
 ORGANIZATION_NOT_FOUND = Refusal(
     "not_found", 404, "Organization not found", "No payment of this INN is known."

@@ -10,7 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import ostatok_http.console
+from ostatok_http.console.fields import local_moment
 from ostatok_http.console.formats import Formats
+from ostatok_http.console.raw import SHOWN_BYTES_MAX, Raw
 from ostatok_http.console.texts import LANGUAGES, Speaker, preferred, texts
 from ostatok_http.refusals import Refusal
 
@@ -84,6 +86,41 @@ def test_times_are_those_of_the_zone() -> None:
     assert 'datetime="2026-04-27T21:00:00.000005Z">' in russian.moment(moment)
     assert ">2026-04-28 00:00:00.000005</time>" in Formats("en", ZONE).moment(moment, exact=True)
     assert russian.zone_name == "Europe/Moscow, UTC+03:00"
+
+
+def test_a_time_of_the_other_half_of_the_year_says_its_offset() -> None:
+    """Where clocks are changed; where they are not the foot of the page says it once."""
+    berlin = ZoneInfo("Europe/Berlin")
+    now = datetime.now(berlin)
+    other = now.replace(month=1 if now.dst() else 7, day=15)
+    assert f"UTC+0{1 if now.dst() else 2}:00</time>" in Formats("en", berlin).moment(other)
+    assert "UTC" not in Formats("en", berlin).moment(now)
+    assert "UTC" not in Formats("en", ZONE).moment(other)
+
+
+def test_a_body_that_is_cut_is_still_text() -> None:
+    """Also when it is cut within a character; and nobody takes it for the whole."""
+    raw = Raw("ж".encode() * SHOWN_BYTES_MAX)
+    assert raw.is_cut
+    assert raw.text == "ж" * (SHOWN_BYTES_MAX // 2)
+    assert (Raw(b"x" + "ж".encode() * SHOWN_BYTES_MAX).text or "").endswith("ж")
+    assert Raw(b"\xff").text is None
+    assert Raw(b"\xd0").text is None
+    assert "00000  ff" in Raw(b"\xff").hexadecimal
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-04-28T00:00", datetime(2026, 4, 27, 21, 0, tzinfo=UTC)),
+        ("2026-04-28", datetime(2026, 4, 27, 21, 0, tzinfo=UTC)),
+        ("2026-04-28T00:00:00Z", datetime(2026, 4, 28, 0, 0, tzinfo=UTC)),
+        ("", None),
+    ],
+)
+def test_a_forms_time_is_of_the_zone(text: str, moment: datetime | None) -> None:
+    """Unless it says which it is of itself."""
+    assert local_moment(ZONE)(text) == moment
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 from support.operators import StartOperators, three_letters
-from support.payments import batch
+from support.pages import PAID
+from support.pages import start as start_console
+from support.payments import batch, entry
 from support.webhooks import (
     EmptyLedger,
     NoRecords,
@@ -18,12 +20,11 @@ from support.webhooks import (
 )
 
 from ostatok.settings import Settings, load
-from ostatok_db.browsing import Browser
 from ostatok_db.history import History
 from ostatok_db.ledger import Ledger
 from ostatok_db.pool import Pool
-from ostatok_db.runs import RunReader
 from ostatok_http.app import Ports, create_app, make_runner
+from ostatok_http.console.world import Reads
 from ostatok_http.ports import Journal, LedgerReader, RecordSource, TopicView
 
 
@@ -49,8 +50,7 @@ async def serve() -> AsyncIterator[Serve]:
                 records or NoRecords(),
                 ledger or EmptyLedger(),
                 history or History(settings_, pool),
-                Browser(settings_, pool),
-                RunReader(settings_, pool),
+                Reads.make(settings_, pool),
             )
             app = create_app(settings_, ports)
             runner = make_runner(app, settings_)
@@ -92,3 +92,11 @@ async def start_operators(serve: Serve, database: Settings, ledger: Ledger) -> S
 async def operators(start_operators: StartOperators, journal: RecordingJournal) -> ClientSession:
     """Give a client of such a service, which publishes to ``journal``."""
     return await start_operators(journal=journal)
+
+
+@pytest.fixture
+async def console(serve: Serve, database: Settings, ledger: Ledger) -> ClientSession:
+    """Give a client of a console on a ledger with a payment and three dead letters."""
+    await ledger.apply(batch(dead=three_letters(), first=0))
+    await ledger.apply(batch(entry(PAID, 10, partition=3), first=0))
+    return await start_console(serve, database)

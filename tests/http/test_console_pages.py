@@ -1,53 +1,29 @@
 """The console without a browser: what it answers, and to whom it does not."""
 
 import uuid
-from typing import Any
+from collections.abc import Iterable
 
 import pytest
 from aiohttp import ClientSession
-from support.model import INNS
-from support.operators import three_letters
+from support.pages import INN, PAID, get, start
 from support.payments import batch, entry, payment
-from support.services import Rows
-from support.webhooks import RecordingJournal, Serve, of_database
+from support.webhooks import Serve, TheTopic, of_database
 
-from ostatok.errors import SettingsError
+from ostatok.errors import JournalUnavailable, LedgerUnavailable, SettingsError
 from ostatok.settings import Settings, load
+from ostatok.topic import Range
+from ostatok_db import browsing
+from ostatok_db.browsing import Browser
 from ostatok_db.ledger import Ledger
-from ostatok_http.console import letters, site
-
-INN = INNS[0]
-PAID = payment(inn=INN)
-FORM = {"by": "Дежурный", "action": "discard", "because": "a test", "position": "7:2"}
-HTML = "text/html"
+from ostatok_http.console import letters, organizations, site
 
 
-@pytest.fixture
-async def client(serve: Serve, database: Settings, ledger: Ledger) -> ClientSession:
-    """Give a client of a console on a ledger with a payment and three dead letters."""
-    await ledger.apply(batch(dead=three_letters(), first=0))
-    await ledger.apply(batch(entry(PAID, 10, partition=3), first=0))
-    return await start(serve, database)
+class NoTopic(TheTopic):
+    """Kafka is away."""
 
-
-async def start(serve: Serve, database: Settings, **settings: Any) -> ClientSession:
-    """Start a console."""
-    on = {"http_console": True, "http_operators": True}
-    given = {**of_database(database), "database_url": database.database_url, **on, **settings}
-    return await serve(**given)
-
-
-async def get(client: ClientSession, path: str, **headers: str) -> tuple[int, str, Any]:
-    """Ask for a page; gives status, text and headers."""
-    async with client.get("/console" + path, headers=headers, allow_redirects=False) as answer:
-        return answer.status, await answer.text(), answer.headers
-
-
-async def post(client: ClientSession, form: Any, **headers: str) -> tuple[int, str]:
-    """Post the form of a decision as our own page does."""
-    given = {"Sec-Fetch-Site": "same-origin", **headers}
-    async with client.post("/console/dead-letters/", data=form, headers=given) as answer:
-        return answer.status, await answer.text()
+    async def ranges_async(self, _partitions: Iterable[int]) -> dict[int, Range]:
+        """Say nothing of what it holds."""
+        raise JournalUnavailable
 
 
 async def test_there_is_none_unless_a_setting_says_so(serve: Serve, database: Settings) -> None:
@@ -56,10 +32,10 @@ async def test_there_is_none_unless_a_setting_says_so(serve: Serve, database: Se
     assert status == 404
 
 
-async def test_every_page_may_run_our_script_alone(client: ClientSession) -> None:
+async def test_every_page_may_run_our_script_alone(console: ClientSession) -> None:
     """No inline script, no other site's, in no frame, in no cache."""
     for path in ("/", "/nothing/", "/dead-letters/"):
-        _, text, headers = await get(client, path)
+        _, text, headers = await get(console, path)
         policy = headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
@@ -72,15 +48,15 @@ async def test_every_page_may_run_our_script_alone(client: ClientSession) -> Non
 
 
 async def test_its_files_are_kept_by_the_browser_for_as_long_as_they_are_the_same(
-    client: ClientSession,
+    console: ClientSession,
 ) -> None:
     """By their address, which changes with them."""
-    status, _, headers = await get(client, site._version("console.css").removeprefix("/console"))
+    status, _, headers = await get(console, site._version("console.css").removeprefix("/console"))
     assert (status, headers["Content-Type"]) == (200, "text/css; charset=utf-8")
     assert "immutable" in headers["Cache-Control"]
-    _, _, headers = await get(client, "/static/console.js?v=old")
+    _, _, headers = await get(console, "/static/console.js?v=old")
     assert headers["Cache-Control"] == "no-cache"
-    assert (await get(client, "/static/..%2Fsite.py"))[0] == 404
+    assert (await get(console, "/static/..%2Fsite.py"))[0] == 404
 
 
 @pytest.mark.parametrize(
@@ -95,10 +71,10 @@ async def test_its_files_are_kept_by_the_browser_for_as_long_as_they_are_the_sam
     ],
 )
 async def test_a_search_leads_to_what_is_meant(
-    client: ClientSession, asked: str, leads_to: str
+    console: ClientSession, asked: str, leads_to: str
 ) -> None:
     """An operation, an organization or how its INN begins, a record of any outcome."""
-    status, _, headers = await get(client, f"/search/?q={asked}")
+    status, _, headers = await get(console, f"/search/?q={asked}")
     assert (status, headers["Location"]) == (303, "/console" + leads_to)
 
 
@@ -116,17 +92,17 @@ async def test_empty_pages_say_what_to_do_first(serve: Serve, database: Settings
         assert (status, said in text) == (200, True), path
 
 
-async def test_a_search_for_what_is_nowhere_says_so(client: ClientSession) -> None:
+async def test_a_search_for_what_is_nowhere_says_so(console: ClientSession) -> None:
     """With what can be found; and what was typed is no markup."""
-    status, text, _ = await get(client, "/search/?q=<script>alert(1)</script>")
+    status, text, _ = await get(console, "/search/?q=<script>alert(1)</script>")
     assert status == 404
     assert "&lt;script&gt;" in text
     assert "<script>alert" not in text
-    assert (await get(client, "/search/?q=3:11"))[0] == 404
-    assert (await get(client, "/search/"))[0] == 200
+    assert (await get(console, "/search/?q=3:11"))[0] == 404
+    assert (await get(console, "/search/"))[0] == 200
 
 
-async def test_what_is_not_there_is_a_page_too(client: ClientSession) -> None:
+async def test_what_is_not_there_is_a_page_too(console: ClientSession) -> None:
     """With the status, and a way back."""
     for path in (
         "/nothing/",
@@ -141,7 +117,7 @@ async def test_what_is_not_there_is_a_page_too(client: ClientSession) -> None:
         "/language/de",
         "/theme/pink",
     ):
-        status, text, headers = await get(client, path)
+        status, text, headers = await get(console, path)
         assert (path, status, headers["Content-Type"]) == (path, 404, "text/html; charset=utf-8")
         assert "<html" in text
 
@@ -160,11 +136,14 @@ async def test_what_is_not_there_is_a_page_too(client: ClientSession) -> None:
         ("/dead-letters/?state=some", "state"),
         ("/dead-letters/?operation=1", "operation"),
         ("/recovery/?x=1", "x"),
+        (f"/organizations/{INN}/?from=2026-05-02&to=2026-05-01", "to"),
+        ("/conflicts/?from=2026-05-02&to=2026-05-01", "to"),
+        ("/dead-letters/?from=2026-05-02&to=2026-05-01", "to"),
     ],
 )
-async def test_a_wrong_parameter_is_named(client: ClientSession, path: str, field: str) -> None:
+async def test_a_wrong_parameter_is_named(console: ClientSession, path: str, field: str) -> None:
     """On a page of its own."""
-    status, text, _ = await get(client, path)
+    status, text, _ = await get(console, path)
     assert status == 400
     assert f'<span class="mono">{field}</span>' in text
 
@@ -188,96 +167,70 @@ async def test_errors_are_shown_and_not_swallowed(
     assert (status, headers["X-Request-ID"] in text) == (500, True)
 
 
-async def test_a_decision_is_taken_from_our_own_page_alone(
-    client: ClientSession, rows: Rows
-) -> None:
-    """Not from another site's, whatever of the two headers the browser sends."""
-    for headers in (
-        {"Sec-Fetch-Site": "cross-site"},
-        {"Sec-Fetch-Site": "same-site"},
-        {"Sec-Fetch-Site": "none"},
-    ):
-        assert (await post(client, FORM, **headers))[0] == 403
-    async with client.post("/console/dead-letters/", data=FORM) as answer:
-        assert answer.status == 403
-    for origin, status in (("https://evil.example", 403), ("null", 403)):
-        async with client.post(
-            "/console/dead-letters/", data=FORM, headers={"Origin": origin}
-        ) as answer:
-            assert answer.status == status
-    assert rows("SELECT count(*) FROM ostatok_service.dead_letter_decision") == [(0,)]
-    own = str(client._base_url)
-    async with client.post(
-        "/console/dead-letters/", data=FORM, headers={"Origin": own.rstrip("/")}
-    ) as answer:
-        assert answer.status == 200
-    decided = rows("SELECT decided_by, reason FROM ostatok_service.dead_letter_decision")
-    assert decided == [("Дежурный", "a test")]
-
-
-async def test_without_operators_it_can_be_looked_at_alone(
-    serve: Serve, database: Settings, ledger: Ledger
-) -> None:
-    """No form to decide, and nobody to take one that was made by hand."""
-    await ledger.apply(batch(dead=three_letters(), first=0))
-    client = await start(serve, database, http_operators=False)
-    _, text, _ = await get(client, "/dead-letters/7:2/")
-    assert "<textarea" not in text
-    assert "OSTATOK_HTTP_OPERATORS" in text
-    assert (await post(client, FORM))[0] == 404
-
-
 @pytest.mark.parametrize(
-    ("changes", "field"),
+    ("host", "status"),
     [
-        ({"by": ""}, "by"),
-        ({"by": "x" * 101}, "by"),
-        ({"action": "burn"}, "action"),
-        ({"because": ""}, "because"),
-        ({"other": "x"}, "other"),
-        ({"position": ""}, None),
-        ({"action": "correct", "body": "{"}, None),
+        ("evil.example:8000", 403),
+        ("localhost.evil.example", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("LOCALHOST:8000", 200),
+        ("192.0.2.7", 200),
+        ("[::1]:8000", 200),
+        ("pay.example:443", 200),
     ],
 )
-async def test_a_wrong_form_decides_nothing(
-    client: ClientSession, rows: Rows, changes: dict[str, str], field: str | None
+async def test_it_is_reached_by_a_known_name_alone(
+    serve: Serve, database: Settings, host: str, status: int
 ) -> None:
-    """Its fields are named; what fails of one letter is said beside it."""
-    status, text = await post(client, {**FORM, **changes})
-    assert status == (400 if field else 200)
-    if field:
-        assert f'<span class="mono">{field}</span>' in text
-    else:
-        assert "not done:" in text
-    assert rows("SELECT count(*) FROM ostatok_service.dead_letter_decision") == [(0,)]
+    """Another site's page that has its own name lead here gets nothing, from the API neither."""
+    client = await start(serve, database, http_names="other.example, Pay.Example")
+    assert (await get(client, "/organizations/", Host=host))[0] == status
+    async with client.get("/api/dead-letters/", headers={"Host": host}) as answer:
+        assert answer.status == status
+    async with client.get("/healthz", headers={"Host": host}) as answer:
+        assert answer.status == 200
 
 
-async def test_many_are_decided_about_one_after_another(client: ClientSession, rows: Rows) -> None:
-    """What can't be done of one does not keep the others, and is said."""
-    form = [*FORM.items(), ("position", "7:1"), ("position", "7:9"), ("position", "7:2")]
-    status, text = await post(client, form)
-    assert (status, text.count("not done:")) == (200, 2)
-    assert rows("SELECT count(*) FROM ostatok_service.dead_letter_decision") == [(2,)]
-    many = [*FORM.items(), *[("position", "7:1")] * letters.BULK_MAX]
-    assert (await post(client, many))[0] == 400
-
-
-async def test_one_is_published_again_from_here(
-    serve: Serve, database: Settings, ledger: Ledger, rows: Rows
+async def test_what_nobody_could_look_up_is_not_said_to_be_nowhere(
+    serve: Serve, database: Settings, ledger: Ledger
 ) -> None:
-    """The same bytes go to the journal, and both places are named."""
-    await ledger.apply(batch(dead=three_letters(), first=0))
-    journal = RecordingJournal()
-    client = await start(serve, database, journal=journal)
-    status, text = await post(client, {"action": "redrive", "by": "me", "position": "7:1"})
-    assert (status, "redriven" in text) == (200, True)
-    assert len(journal.records) == 1
-    assert rows("SELECT new_offset IS NOT NULL FROM ostatok_service.dead_letter_decision") == [
-        (True,)
-    ]
+    """An operation that may be in what is not applied yet is 503, and not "never came"."""
+    await ledger.apply(batch(entry(PAID, 10, partition=3), first=0))
+    client = await start(serve, database, view=NoTopic())
+    status, text, _ = await get(client, f"/operations/{uuid.uuid4()}/")
+    assert (status, "not known yet" in text, "never came" in text) == (503, True, False)
+    assert (await get(client, f"/operations/{PAID.operation_id}/"))[0] == 200
 
 
-async def test_a_choice_leads_back_within_the_console_alone(client: ClientSession) -> None:
+async def test_a_snapshot_that_fails_says_so(
+    serve: Serve, database: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not for ever that it is being taken."""
+
+    async def fail(_: Browser) -> None:
+        raise LedgerUnavailable("It takes too long.")
+
+    monkeypatch.setattr(Browser, "ranking", fail)
+    client = await start(serve, database)
+    assert "It takes too long." in (await get(client, "/organizations/"))[1]
+
+
+async def test_a_list_does_not_end_with_a_full_hand(
+    serve: Serve, database: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of more payments with a document number than are shown the others are found by looking on."""
+    monkeypatch.setattr(browsing, "DOCUMENTS_MAX", 2)
+    monkeypatch.setattr(organizations, "DOCUMENTS_MAX", 2)
+    await ledger.apply(batch(*[entry(payment(inn=INN), at, partition=3) for at in range(3)]))
+    client = await start(serve, database)
+    path = f"/organizations/{INN}/?document=PAY-328"
+    _, text, _ = await get(client, path)
+    assert ("№ 3," in text, "№ 2," in text, "№ 1," in text) == (True, True, False)
+    assert "before=1" in text
+    assert "№ 1," in (await get(client, f"{path}&before=1"))[1]
+
+
+async def test_a_choice_leads_back_within_the_console_alone(console: ClientSession) -> None:
     """Not to another site, whatever the address says."""
     for to, leads_to in (
         ("/console/conflicts/%3Finn%3D1", "/console/conflicts/?inn=1"),
@@ -286,7 +239,7 @@ async def test_a_choice_leads_back_within_the_console_alone(client: ClientSessio
         ("/console/%5C..", "/console/"),
         ("/console/%0d%0aX:%20y", "/console/"),
     ):
-        status, _, headers = await get(client, f"/language/ru?to={to}")
+        status, _, headers = await get(console, f"/language/ru?to={to}")
         assert (status, headers["Location"]) == (303, leads_to)
         assert "HttpOnly" in headers["Set-Cookie"]
         assert "SameSite=Lax" in headers["Set-Cookie"]

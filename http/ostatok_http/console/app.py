@@ -17,13 +17,13 @@ from ostatok_http.console.world import World
 def add_console(app: web.Application, settings: Settings, world: World) -> None:
     """Answer at the console's addresses."""
     site = Site(settings)
-    live = Live(world.ledger, world.topic, world.records, world.browser)
+    live = Live(world.ledger, world.topic, world.records, world.reads.browser)
     overview = Overview(site, live)
-    organizations = Organizations(site, world.browser, world.history)
-    operations = Operations(site, world.browser, world.history, world.unapplied)
-    conflicts = Conflicts(site, world.browser, world.history, world.records)
+    organizations = Organizations(site, world.reads.browser, world.reads.history)
+    operations = Operations(site, world.reads.browser, world.reads.history, world.unapplied)
+    conflicts = Conflicts(site, world.reads.browser, world.reads.history, world.records)
     letters = Letters(site, world.desk)
-    recovery = Recovery(site, live, world.journal_check, world.runs)
+    recovery = Recovery(site, live, world.journal_check, world.reads.runs)
     for path, handler in (
         ("/", overview.get),
         ("/events", overview.events),

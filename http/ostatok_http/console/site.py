@@ -20,6 +20,7 @@ from ostatok.settings import Settings
 from ostatok_http.answers import ANSWER, REQUEST_ID
 from ostatok_http.console.formats import Formats
 from ostatok_http.console.texts import LANGUAGES, Language, Speaker, preferred
+from ostatok_http.hosts import host_names, require_known_host
 from ostatok_http.refusals import FAILED, Refusal, refusal_of
 
 HOME = "/console"
@@ -48,6 +49,7 @@ class Site:
 
     def __init__(self, settings: Settings) -> None:
         self._zone = ZoneInfo(settings.console_timezone)
+        self._names = host_names(settings.http_names)
         self.may_decide = settings.http_operators
         self._environment = Environment(
             loader=PackageLoader("ostatok_http.console"),
@@ -79,6 +81,7 @@ class Site:
 
         async def answer(request: web.Request) -> web.StreamResponse:
             try:
+                require_known_host(request, self._names)
                 return await handler(request)
             except Exception as error:  # As in answers.py: an error becomes a status in one place.
                 refusal = refusal_of(error, "console")

@@ -1,14 +1,30 @@
 """What the console is made of that the service has anyway. It brings no template engine along."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
+from ostatok.settings import Settings
 from ostatok_db.browsing import Browser
 from ostatok_db.history import History
+from ostatok_db.pool import Pool, Share
 from ostatok_db.runs import RunReader
 from ostatok_http.journal_check import JournalCheck
 from ostatok_http.letter_desk import LetterDesk
 from ostatok_http.ports import LedgerReader, RecordSource, TopicView
 from ostatok_http.unapplied import Unapplied
+
+
+class Reads(NamedTuple):
+    """What the console looks up, by a share of the service's connections."""
+
+    browser: Browser
+    history: History
+    runs: RunReader
+
+    @classmethod
+    def make(cls, settings: Settings, pool: Pool) -> Self:
+        """Leave the other connections to balances: a page may take longer than they can wait."""
+        share = Share(settings, pool)
+        return cls(Browser(settings, share), History(settings, share), RunReader(settings, share))
 
 
 class World(NamedTuple):
@@ -17,9 +33,7 @@ class World(NamedTuple):
     ledger: LedgerReader
     topic: TopicView
     records: RecordSource
-    browser: Browser
-    runs: RunReader
-    history: History
+    reads: Reads
     unapplied: Unapplied
     journal_check: JournalCheck
     desk: LetterDesk

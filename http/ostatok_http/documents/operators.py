@@ -19,6 +19,7 @@ from ostatok_http.letter_shapes import DeadLetterPage, DiscardDone, RedriveDone,
 from ostatok_http.refusals import (
     DEAD_LETTER_NOT_FOUND,
     DECIDED,
+    FORBIDDEN,
     FULL,
     INVALID_PARAMETERS,
     MISMATCH,
@@ -47,7 +48,15 @@ _BY = {
     "example": "night shift",
 }
 _DECISION_REFUSALS = (
-    *(INVALID_PARAMETERS, DEAD_LETTER_NOT_FOUND, TOO_SLOW, DECIDED, TOO_LARGE, UNSUPPORTED),
+    *(
+        INVALID_PARAMETERS,
+        FORBIDDEN,
+        DEAD_LETTER_NOT_FOUND,
+        TOO_SLOW,
+        DECIDED,
+        TOO_LARGE,
+        UNSUPPORTED,
+    ),
     UNAVAILABLE,
 )
 
@@ -88,7 +97,7 @@ def _looks(request_id: dict[str, Any]) -> list[Endpoint]:
                     ),
                 )
             ],
-            refusals=(INVALID_PARAMETERS, UNAVAILABLE),
+            refusals=(INVALID_PARAMETERS, FORBIDDEN, UNAVAILABLE),
         ),
         Endpoint(
             "dead_letter",
@@ -104,7 +113,7 @@ def _looks(request_id: dict[str, Any]) -> list[Endpoint]:
                     links=links(redrive=("position", _SAME), discard=("position", _SAME)),
                 )
             ],
-            refusals=(INVALID_PARAMETERS, DEAD_LETTER_NOT_FOUND, UNAVAILABLE),
+            refusals=(INVALID_PARAMETERS, FORBIDDEN, DEAD_LETTER_NOT_FOUND, UNAVAILABLE),
         ),
     ]
 
