@@ -7,11 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-import kubernetes_validate
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
-from kubernetes_validate import utils
+from kubernetes_validate import utils  # type: ignore[import-untyped]
 from support.cluster import FOLDER, OVERLAYS, Installation
 from support.custom_resources import SCHEMAS
 from support.kustomize import Object, render
@@ -20,9 +19,7 @@ OLDEST = (1, 32)
 """The version of Kubernetes that docs/kubernetes.md asks for."""
 
 VERSIONS = [
-    version
-    for version in kubernetes_validate.all_versions()
-    if tuple(map(int, version.split(".")[:2])) >= OLDEST
+    version for version in utils.all_versions() if tuple(map(int, version.split(".")[:2])) >= OLDEST
 ]
 
 
@@ -39,7 +36,7 @@ def check(one: Object, version: str) -> None:
     if one["kind"] in SCHEMAS:
         jsonschema.Draft202012Validator(SCHEMAS[one["kind"]]).validate(one)
     else:
-        kubernetes_validate.validate(one, version, strict=True)
+        utils.validate(one, version, strict=True)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

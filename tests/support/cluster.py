@@ -59,7 +59,7 @@ class Installation(NamedTuple):
         """Give the variables of a part, as they stand there."""
         container = self.container(part)
         (source,) = container["envFrom"]
-        settings = self.named("ConfigMap", source["configMapRef"]["name"])["data"]
+        settings: dict[str, str] = self.named("ConfigMap", source["configMapRef"]["name"])["data"]
         own = {one["name"]: one["value"] for one in container.get("env", ())}
         assert not set(own) & set(settings), "one of the two would be ignored"
         return settings | own
