@@ -19,7 +19,9 @@ OLDEST = (1, 32)
 """The version of Kubernetes that docs/kubernetes.md asks for."""
 
 VERSIONS = [
-    version for version in utils.all_versions() if tuple(map(int, version.split(".")[:2])) >= OLDEST
+    version
+    for version in dict.fromkeys(utils.all_versions())  # which names each twice
+    if tuple(map(int, version.split(".")[:2])) >= OLDEST
 ]
 
 
