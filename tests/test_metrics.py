@@ -90,6 +90,12 @@ class Live(NamedTuple):
         """All of them; of one http process first, as processes have a label on the other."""
         return self.alone, self.worker, self.together
 
+    def showing(self, name: str) -> tuple[Page, ...]:
+        """Those that must have a metric of that name."""
+        if name.startswith("process_"):
+            return self.pages
+        return (self.worker,) if name.startswith("ostatok_stream_") else (self.alone, self.together)
+
 
 def read_page(port: int) -> Page:
     """Ask a process for its metrics."""
@@ -173,8 +179,7 @@ def test_what_an_expression_names_is_there(live: Live, name: str, expression: st
     for selector in selectors:
         if selector.name == "up":  # Prometheus's own.
             continue
-        pages = [live.worker] if "stream" in selector.name else [live.alone, live.together]
-        for page in pages:
+        for page in live.showing(selector.name):
             assert selector.name in page.samples, f"{name}: nobody shows {selector.name}"
             shown = page.samples[selector.name]
             seen |= {label for labels in shown for label in labels}
