@@ -33,9 +33,13 @@ def console(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield Console(system, f"http://127.0.0.1:{settings.http_port}/console")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Start a real Chromium, headless."""
+    """Start a real Chromium, headless.
+
+    For each file anew: what drives it has a loop of its own running, beside which no test that is
+    a coroutine can run.
+    """
     program = chromium.find()
     if program is None:
         pytest.skip(chromium.ADVICE)
