@@ -180,7 +180,9 @@ class Settings(BaseSettings):
         "`traceparent` is traced when that says so",
     )
     traces_per_second_max: Count = Field(
-        200, description="requests one http process traces in a second at the most"
+        200,
+        description="requests of an http process, records of a worker traced in a second at the "
+        "most",
     )
     traces_queue_spans_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         2_048, description="spans of a process waiting for the collector at the most"

@@ -7,10 +7,10 @@ context is that text.
 """
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from random import random
+from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
 from ostatok.errors import OstatokError
@@ -54,7 +54,7 @@ class Tracing:
         self._service = service
         self._spans: Spans | None = None
         self._second = 0
-        self._begun = 0
+        self._taken = 0
 
     def start(self) -> None:
         """Load OpenTelemetry and start the thread that sends. Call it after a fork, never before.
@@ -70,21 +70,25 @@ class Tracing:
     def wants(self, traceparent: str | None) -> bool:
         """Whether a request that came with this context is traced, by whoever began the trace.
 
-        Where nobody did, by the setting's ratio. Either way no more in a second than the setting
-        says: anyone who reaches the port can ask.
+        Where nobody did, by the setting's ratio.
         """
         if self._spans is None:
             return False
         if traceparent is None:
-            return random() < self._settings.traces_ratio and self._has_room()  # noqa: S311
-        return traceparent[-1] in "13579bdf" and self._has_room()
+            return random() < self._settings.traces_ratio and self.take(1) == 1  # noqa: S311
+        return traceparent[-1] in "13579bdf" and self.take(1) == 1
 
-    def _has_room(self) -> bool:
-        second = int(time.monotonic())
+    def take(self, many: int) -> int:
+        """Give for how many of so many traces there is room in this second.
+
+        Anyone who reaches the port can ask for each request to be traced.
+        """
+        second = int(monotonic())
         if second != self._second:
-            self._second, self._begun = second, 0
-        self._begun += 1
-        return self._begun <= self._settings.traces_per_second_max
+            self._second, self._taken = second, 0
+        taken = min(many, self._settings.traces_per_second_max - self._taken)
+        self._taken += taken
+        return taken
 
     def begin(  # noqa: PLR0913  # what a span is
         self,

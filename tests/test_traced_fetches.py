@@ -1,5 +1,6 @@
 """The spans of a worker: of what a fetch brought, its transactions, and its sampled records."""
 
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,8 @@ from ostatok_stream.transport import Fetch
 from ostatok_stream.watchdog import Progress
 
 POSITIONS: Any = SimpleNamespace(topic=TOPIC, topic_id=TOPIC_ID)
+
+NAME = f"process {TOPIC}"
 
 Apply = Callable[..., Awaitable[None]]
 
@@ -127,3 +130,22 @@ async def test_a_fetch_that_nobody_wants_traced_has_no_spans(
     assert process.links == (context_of(SENT),)
     assert process.attributes["messaging.batch.message_count"] == 2
     assert len(collector.spans) == 3
+
+
+async def test_no_more_records_in_a_second_than_the_setting_says(
+    apply: Apply, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However small the fetches are: what has room has a span, and a fetch without any has none."""
+    now = 100.0
+    monkeypatch.setattr("ostatok.tracing.monotonic", lambda: now)
+    offsets = itertools.count()
+    for _ in range(2):
+        await apply([paid(next(offsets), sampled(0)) for _ in range(TRACED_RECORDS_MAX)])
+    await apply([paid(next(offsets), sampled(0))])
+    now = 101.0
+    await apply([paid(next(offsets), sampled(1))])
+    collector.wait("process", many=3)
+    traced = [
+        one.attributes["ostatok.records_traced"] for one in collector.spans if one.name == NAME
+    ]
+    assert traced == [TRACED_RECORDS_MAX, 200 - TRACED_RECORDS_MAX, 1]

@@ -31,7 +31,6 @@ from ostatok_http.refusals import (
     Refusal,
     refusal_of,
 )
-from ostatok_http.traces import Traced, Traces
 
 RETRY_AFTER_SECONDS = 1
 JSON = "application/json"
@@ -72,9 +71,8 @@ log = structlog.get_logger()
 class Answering:
     """Request ids, errors to statuses, and the count of answers: around every handler."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, traces: Traces | None) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._traces = traces
         self._refused = Events("webhook_refused", wanted=settings.log_operations)
 
     @property
@@ -88,41 +86,13 @@ class Answering:
 
         return answer
 
-    def answer(
+    async def answer(
         self,
         request: Request,
         route: str,
         handler: Callable[[Request], Awaitable[web.StreamResponse]],
-    ) -> Awaitable[web.StreamResponse]:
+    ) -> web.StreamResponse:
         """Let the handler of a route answer, or refuse the request for it."""
-        traced = None if self._traces is None else self._traces.of(request, route)
-        if traced is None:
-            return self._answer(request, route, handler)
-        return self._answer_traced(request, route, handler, traced)
-
-    async def _answer_traced(
-        self,
-        request: Request,
-        route: str,
-        handler: Callable[[Request], Awaitable[web.StreamResponse]],
-        traced: Traced,
-    ) -> web.StreamResponse:
-        with traced:
-            response = await self._answer(request, route, handler)
-            traced.answered(
-                response.status,
-                request.get(ANSWER, ""),
-                request_id=request[REQUEST_ID],
-                operation_id=request.get(OPERATION_ID),
-            )
-            return response
-
-    async def _answer(
-        self,
-        request: Request,
-        route: str,
-        handler: Callable[[Request], Awaitable[web.StreamResponse]],
-    ) -> web.StreamResponse:
         given = request.headers.get(REQUEST_ID_HEADER, "")
         request_id = given if _is_request_id(given) else _new_request_id()
         request[REQUEST_ID] = request_id

@@ -93,7 +93,7 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
     history = HistoryEndpoints(balances, balance, past)
     unapplied = Unapplied(ledger, topic, records)
     health = Health(journal, journal_check, ledger)
-    answering = Answering(settings, metrics, traces)
+    answering = traces.answering(metrics) if traces else Answering(settings, metrics)
     desk = LetterDesk(settings, journal, journal_check, watermark)
     app = web.Application(middlewares=[answering.middleware], client_max_size=BODY_BYTES_MAX)
     app[FAST_PATH] = FastPath(answering, receiver.receive, balance.of)

@@ -1,6 +1,5 @@
 """Taking a webhook in: parse, publish, answer. A 200 means that the journal has it."""
 
-from collections.abc import Awaitable
 from datetime import UTC, datetime
 from time import perf_counter
 
@@ -10,6 +9,7 @@ from ostatok.errors import InvalidPayment
 from ostatok.journal import headers_of, key_of
 from ostatok.payment import Payment, has_valid_check_digits, masked, parse
 from ostatok.settings import Settings
+from ostatok.tracing import TRACEPARENT, read_traceparent
 from ostatok_http.answers import ANSWER, OPERATION_ID, POSITION_HEADER, REQUEST_ID
 from ostatok_http.bodies import read_body
 from ostatok_http.events import Events
@@ -19,7 +19,7 @@ from ostatok_http.ok import Ok
 from ostatok_http.ports import Journal, Position
 from ostatok_http.prefer import PREFER
 from ostatok_http.shapes import PROCESSED
-from ostatok_http.traces import Sending, Traces, traceparent_of
+from ostatok_http.traces import Traces
 from ostatok_http.verdicts import Verdicts
 from ostatok_http.watermark import Watermark
 
@@ -71,31 +71,16 @@ class Receiver:
             raise InvalidPayment({"payer_inn": "has wrong check digits"})
         return payment
 
-    def _publish(
-        self, payment: Payment, body: bytes, request: web.BaseRequest
-    ) -> Awaitable[Position]:
+    async def _publish(self, payment: Payment, body: bytes, request: web.BaseRequest) -> Position:
         sending = None if self._traces is None else self._traces.sending(payment, request)
-        if sending is None:
-            return self._send(payment, body, request, traceparent_of(request))
-        return self._send_traced(payment, body, request, sending)
-
-    async def _send_traced(
-        self, payment: Payment, body: bytes, request: web.BaseRequest, sending: Sending
-    ) -> Position:
-        """Send it with the context of our own span, in which that of the request is the parent."""
-        with sending:
-            position = await self._send(payment, body, request, sending.span.traceparent)
-            sending.sent(position)
-            return position
-
-    async def _send(
-        self, payment: Payment, body: bytes, request: web.BaseRequest, traceparent: str | None
-    ) -> Position:
         headers = headers_of(
             source=SOURCE,
             received_at=datetime.now(UTC),
             request_id=request[REQUEST_ID],
-            traceparent=traceparent,
+            # Of the request when nothing is traced here: it must be one, to be passed on.
+            traceparent=read_traceparent(request.headers.get(TRACEPARENT))
+            if sending is None
+            else sending.traceparent,
         )
         self._journal_check.require_match()
         self._metrics.publishing()
@@ -104,6 +89,8 @@ class Receiver:
             position = await self._journal.publish(key_of(payment.inn), body, headers)
         finally:
             self._metrics.published(perf_counter() - started)
+        if sending is not None:
+            sending.sent(position)
         # Once more: what was found in the meantime may be true of the topic that has the record.
         self._journal_check.require_match()
         # Before the 200 goes out: whoever has it may read at once, from any worker.

@@ -7,7 +7,7 @@ the INN of a person only masked.
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -16,6 +16,8 @@ from aiohttp import web
 from ostatok.payment import Payment, masked
 from ostatok.settings import Settings
 from ostatok.tracing import TRACEPARENT, Tracing, read_traceparent, tracing_of
+from ostatok_http.answers import ANSWER, OPERATION_ID, REQUEST_ID, Answering, Request
+from ostatok_http.metrics import Metrics
 from ostatok_http.ports import Position
 
 if TYPE_CHECKING:
@@ -26,18 +28,41 @@ UNTRACED = frozenset({"healthz", "readyz", "metrics"})
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
-def traceparent_of(request: web.BaseRequest) -> str | None:
-    """The W3C trace context of the request, passed on only when it is one."""
-    return read_traceparent(request.headers.get(TRACEPARENT))
+class Sending:
+    """The span of a record's way into the journal."""
+
+    __slots__ = ("_span", "is_over", "traceparent")
+
+    def __init__(self, span: "Span") -> None:
+        self._span = span
+        self.traceparent = span.traceparent
+        self.is_over = False
+
+    def sent(self, position: Position) -> None:
+        """End: the record lies there."""
+        self._span.set(
+            {
+                "messaging.destination.partition.id": str(position.partition),
+                "messaging.kafka.offset": position.offset,
+            }
+        )
+        self._span.end()
+        self.is_over = True
+
+    def failed(self, why: str) -> None:
+        """End: nobody knows that it lies anywhere."""
+        self._span.fail(why)
+        self._span.end()
 
 
 class Traced:
-    """The span of a request: it ends where the ``with`` does."""
+    """The span of a request: it ends where the ``with`` does, and its record's with it."""
 
-    __slots__ = ("span",)
+    __slots__ = ("sending", "span")
 
     def __init__(self, span: "Span") -> None:
         self.span = span
+        self.sending: Sending | None = None
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -49,51 +74,42 @@ class Traced:
         _error: BaseException | None,
         _: TracebackType | None,
     ) -> None:
-        """End, as failed when an exception does it."""
+        """End, as failed when the request was given up."""
         if kind is not None:
-            self.span.fail(kind.__name__)
+            self._fail(kind.__name__)
         self.span.end()
 
-    def answered(self, status: int, answer: str, request_id: str, operation_id: str | None) -> None:
+    def answered(self, status: int, request: web.BaseRequest) -> None:
         """Say what was answered; from 500 on it counts as failed."""
+        answer, operation_id = request.get(ANSWER), request.get(OPERATION_ID)
         self.span.set(
             {
                 "http.response.status_code": status,
-                "ostatok.request_id": request_id,
+                "ostatok.request_id": request[REQUEST_ID],
                 **({"ostatok.answer": answer} if answer else {}),
                 **({"ostatok.operation_id": operation_id} if operation_id else {}),
             }
         )
         if status >= 500:
-            self.span.fail(answer or str(status))
+            self._fail(answer or str(status))
+
+    def _fail(self, why: str) -> None:
+        self.span.fail(why)
+        if self.sending is not None and not self.sending.is_over:
+            self.sending.failed(why)
 
 
-class Sending(Traced):
-    """The span of a record's way into the journal."""
-
-    __slots__ = ()
-
-    def sent(self, position: Position) -> None:
-        """Say where the record lies."""
-        self.span.set(
-            {
-                "messaging.destination.partition.id": str(position.partition),
-                "messaging.kafka.offset": position.offset,
-            }
-        )
-
-
-TRACED = web.RequestKey("traced", Traced)
+TRACED = web.RequestKey("traced", object)
+"""A Traced, or None: of each request it is looked for, and a look that finds nothing costs more."""
 
 
 class Traces:
     """Begins the spans of this process, and sends them."""
 
     def __init__(self, settings: Settings, tracing: Tracing) -> None:
+        self._settings = settings
         self._tracing = tracing
         self._templates: Mapping[str, str] = {}
-        self._topic = settings.topic
-        self._port = settings.http_port
 
     @classmethod
     def make(cls, settings: Settings) -> Self | None:
@@ -114,14 +130,19 @@ class Traces:
         """Send what is in hand for at most ``seconds``."""
         await asyncio.to_thread(self._tracing.close, seconds)
 
+    def answering(self, metrics: Metrics) -> Answering:
+        """What answers all requests, and traces some."""
+        return _TracedAnswering(self._settings, metrics, self)
+
     def of(self, request: web.BaseRequest, route: str) -> Traced | None:
         """Begin the span of a request; None when it is not traced.
 
         Never of a probe, of a scrape of the metrics, or of an address without a name.
         """
+        request[TRACED] = None
         if not route or route in UNTRACED:
             return None
-        given = traceparent_of(request)
+        given = read_traceparent(request.headers.get(TRACEPARENT))
         if not self._tracing.wants(given):
             return None
         template = self._templates.get(route, route)
@@ -132,7 +153,7 @@ class Traces:
             "url.scheme": request.scheme,
             "url.path": _shown(request.path),
             "network.protocol.version": f"{request.version.major}.{request.version.minor}",
-            "server.port": self._port,
+            "server.port": self._settings.http_port,
         }
         span = self._tracing.begin(f"{method} {template}", "server", attributes, parent=given)
         traced = request[TRACED] = Traced(span)
@@ -140,20 +161,43 @@ class Traces:
 
     def sending(self, payment: Payment, request: web.BaseRequest) -> Sending | None:
         """Begin the span of publishing a payment; None when its request is not traced."""
-        traced = request.get(TRACED)
-        if traced is None:
+        traced = request[TRACED]
+        if not isinstance(traced, Traced):
             return None
+        topic = self._settings.topic
         attributes = {
             "messaging.system": "kafka",
-            "messaging.destination.name": self._topic,
+            "messaging.destination.name": topic,
             "messaging.operation.name": "send",
             "messaging.operation.type": "send",
             "ostatok.operation_id": payment.operation_id,
             "ostatok.inn": masked(payment.inn),
         }
-        return Sending(
-            self._tracing.begin(f"send {self._topic}", "producer", attributes, parent=traced.span)
-        )
+        span = self._tracing.begin(f"send {topic}", "producer", attributes, parent=traced.span)
+        traced.sending = Sending(span)
+        return traced.sending
+
+
+class _TracedAnswering(Answering):
+    """In place of the other, so that this costs nothing when nobody wants traces."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, traces: Traces) -> None:
+        super().__init__(settings, metrics)
+        self._traces = traces
+
+    async def answer(
+        self,
+        request: Request,
+        route: str,
+        handler: Callable[[Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        traced = self._traces.of(request, route)
+        if traced is None:
+            return await super().answer(request, route, handler)
+        with traced:
+            response = await super().answer(request, route, handler)
+            traced.answered(response.status, request)
+            return response
 
 
 _person = re.compile(r"(?<=/)[0-9]{12}(?=/|$)")

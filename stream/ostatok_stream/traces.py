@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ostatok.telemetry import Span
 
 TRACED_RECORDS_MAX = LINKS_MAX
-"""Records of a fetch that are traced: about 100 µs each, and a fetch of 8,000 takes 200 ms. So
-whoever sends nothing but traced records costs the stream some percent of its speed, not half."""
+"""Records of a fetch that are traced; and of a second no more than the setting says. A span takes
+several times as long as the payment it is about."""
 
 FLUSH_SECONDS_MAX = 2.0
 """How long the last spans may take at a stop, of the 8 s that a worker has."""
@@ -117,7 +117,7 @@ class Traces:
         await asyncio.to_thread(self._tracing.close, FLUSH_SECONDS_MAX)
 
     def of(self, fetch: Fetch) -> TracedFetch | None:
-        """Begin the span of a fetch; None when no trace of its records is recorded."""
+        """Begin the span of a fetch; None when no record of it is traced."""
         if not self._tracing.is_on:
             return None
         everything: Iterable[Entry | DeadLetter] = chain(fetch.entries, fetch.dead)
@@ -127,9 +127,9 @@ class Traces:
             for name, value in one.record.headers or ()
             if name == TRACEPARENT and value is not None and is_sampled(value)
         ]
-        if not sampled:
+        traced = sampled[: self._tracing.take(min(len(sampled), TRACED_RECORDS_MAX))]
+        if not traced:
             return None
-        traced = sampled[:TRACED_RECORDS_MAX]
         span = self._tracing.begin(
             f"process {self._topic}",
             "consumer",
