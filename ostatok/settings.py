@@ -22,7 +22,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from ostatok.collector import CollectorHeaders, CollectorUrl
 from ostatok.errors import SettingsError
-from ostatok.setting_types import Count, Identifier, Port, Seconds, Timezone
+from ostatok.setting_types import Count, Identifier, Port, Seconds, SslMode, Timezone
 
 PREFIX = "OSTATOK_"
 
@@ -41,9 +41,7 @@ class Settings(BaseSettings):
     database_password: SecretStr | None = Field(
         None, description="password, instead of one inside the URL"
     )
-    database_sslmode: (
-        Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None
-    ) = Field(None, description="TLS to Postgres, libpq's sslmode")
+    database_sslmode: SslMode | None = Field(None, description="TLS to Postgres, libpq's sslmode")
     database_sslrootcert: Path | None = Field(
         None, description="file with the certificates that sign Postgres's"
     )

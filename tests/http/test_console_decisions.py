@@ -1,6 +1,5 @@
 """Decisions about dead letters by the console's forms, without a browser."""
 
-
 import pytest
 from aiohttp import ClientSession
 from support.operators import three_letters

@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]
+import jsonschema
 import pytest
 import yaml
-from kubernetes_validate import utils  # type: ignore[import-untyped]
+from kubernetes_validate import utils
 from support.cluster import FOLDER, OVERLAYS, Installation
 from support.custom_resources import SCHEMAS
 from support.kustomize import Object, render
