@@ -121,8 +121,8 @@ class Settings(BaseSettings):
         description="true: http answers at `/api/dead-letters/` too, and the console lets decide: "
         "anyone who reaches the port can redrive and discard; nobody is asked who they are",
     )
-    http_names: str = Field(
-        "",
+    http_names: str | None = Field(
+        None,
         description="names, separated by commas, by which operators' browsers reach the console "
         "and `/api/dead-letters/`; localhost and addresses are always taken",
     )

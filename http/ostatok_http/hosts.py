@@ -24,9 +24,9 @@ def require_known_host(request: web.BaseRequest, names: frozenset[str]) -> None:
     raise web.HTTPForbidden
 
 
-def host_names(text: str) -> frozenset[str]:
-    """Read names that are separated by commas."""
-    return frozenset(name.strip().lower() for name in text.split(",") if name.strip())
+def host_names(text: str | None) -> frozenset[str]:
+    """Read names that are separated by commas; None for none."""
+    return frozenset(name.strip().lower() for name in (text or "").split(",") if name.strip())
 
 
 def _is_address(name: str) -> bool:
