@@ -13,6 +13,9 @@ OstatokError
 │   ├── JournalUnavailable   Kafka did not answer or acknowledge in time; try again
 │   │   └── JournalFull      more in hand than the limit: refused at once, nothing was sent
 │   └── JournalMismatch      not the topic the ledger was built from; stream ends, http refuses
+│       ├── PartitionsChanged    it has another number of partitions
+│       ├── JournalCut           records are gone from it that were not applied
+│       └── JournalShort         it ends before the ledger's offset
 ├── LedgerError
 │   ├── LedgerUnavailable    Postgres is away; wait and try again
 │   ├── LedgerBehind         it has not applied yet what is asked for; try again
@@ -86,6 +89,18 @@ class JournalFull(JournalUnavailable):
 
 class JournalMismatch(JournalError):
     """The topic is not the one this ledger was built from."""
+
+
+class PartitionsChanged(JournalMismatch):
+    """The topic has another number of partitions than the ledger was built from."""
+
+
+class JournalCut(JournalMismatch):
+    """The topic begins behind the ledger's offset: what lay between was not applied."""
+
+
+class JournalShort(JournalMismatch):
+    """The topic ends before the ledger's offset: it lost its end."""
 
 
 class LedgerError(OstatokError):

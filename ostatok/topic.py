@@ -21,7 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # they are it
     ResourceType,
 )
 
-from ostatok.errors import JournalMismatch, JournalUnavailable
+from ostatok.errors import JournalCut, JournalMismatch, JournalShort, JournalUnavailable
 from ostatok.kafka import configuring, librdkafka_config
 from ostatok.settings import PREFIX, Settings
 
@@ -69,7 +69,8 @@ def check_held(topic: str, held: Mapping[int, Range], next_offsets: Mapping[int,
 
 def not_held(topic: str, partition: int, position: int, held: Range) -> JournalMismatch:
     """Give the error that says which offsets are left, and where the ledger would go on."""
-    return JournalMismatch(
+    kind = JournalCut if position < held.earliest else JournalShort
+    return kind(
         f"Partition {partition} of topic {topic} holds offsets {held.earliest} to {held.end}; "
         f"the ledger would go on at {position}.",
         hint="Records the ledger needs are gone, or the ledger is ahead of the topic. Restore the "

@@ -15,10 +15,10 @@ import click
 import psycopg
 import pytest
 from click.testing import CliRunner
-from psycopg import sql
 from pydantic import SecretStr
 from support.journal import INNS, filled, home_of
 from support.planted import INN
+from support.roles import role_that_reads
 from support.runs import last_runs, start
 from support.services import WAITING, Services
 from support.system import READY_SECONDS_MAX, kill, wait_until
@@ -206,25 +206,6 @@ def test_one_that_lost_its_connection_ends_in_its_row(settings: Settings) -> Non
     assert (status, said.splitlines()[-1], complaints) == (0, "Everything agrees.", [])
     run = last_runs(settings)["audit"]
     assert (run.exit_status, run.lost) == (0, False)
-
-
-@contextmanager
-def role_that_reads(settings: Settings) -> Iterator[Settings]:
-    """The settings of somebody who may read the ledger, and nothing else."""
-    name = f"reader_{settings.topic.partition('-')[2]}"
-    role = sql.Identifier(name)
-    with psycopg.connect(conninfo(settings, name="test"), autocommit=True) as owner:
-        owner.execute(sql.SQL("CREATE ROLE {}").format(role))
-        # Who makes a role may give it to others, and to himself, and does not have it by that.
-        owner.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(role))
-        try:
-            for grant in ("USAGE ON SCHEMA ostatok", "SELECT ON ALL TABLES IN SCHEMA ostatok"):
-                owner.execute(sql.SQL("GRANT {} TO {}").format(sql.SQL(grant), role))
-            url = settings.database_url.get_secret_value()
-            yield with_database(settings, f"{url}?options=-c%20role%3D{name}")
-        finally:
-            owner.execute(sql.SQL("DROP OWNED BY {}").format(role))
-            owner.execute(sql.SQL("DROP ROLE {}").format(role))
 
 
 def with_database(settings: Settings, url: str) -> Settings:

@@ -16,6 +16,7 @@ from ostatok.errors import (
     LedgerGap,
     LedgerUnavailable,
     OperationTaken,
+    PartitionsChanged,
     RecordRefused,
 )
 from ostatok.journal import DeadLetter, Entry
@@ -68,7 +69,7 @@ def check_topic(
         if stored_id != topic_id:
             raise _made_anew(topic, topic_id, stored_id)
     if len(stored) != partitions:
-        raise JournalMismatch(
+        raise PartitionsChanged(
             f"Topic {topic} has {partitions} partitions, the ledger was built from {len(stored)}.",
             hint="Their number can't change: an INN would lie in two of them. Copy the journal "
             "into a new topic and start a new ledger from it.",

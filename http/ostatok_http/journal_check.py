@@ -47,7 +47,7 @@ class JournalCheck:
         self._offsets = SingleFlight(ledger.offsets, settings.database_timeout_seconds)
         self._watermark = watermark
         self._metrics = metrics
-        self._mismatch: str | None = None
+        self._mismatch: JournalMismatch | None = None
         self._matched: Mapping[int, tuple[int, str]] = {}
         self._has_looked = asyncio.Event()
 
@@ -71,7 +71,7 @@ class JournalCheck:
     def require_match(self) -> None:
         """Raise :class:`JournalMismatch` when the topic is not the ledger's."""
         if self._mismatch is not None:
-            raise JournalMismatch(self._mismatch)
+            raise _anew(self._mismatch)
 
     async def look_now(self) -> None:
         """Look at once, for what is worth the wait.
@@ -126,12 +126,16 @@ class JournalCheck:
 
     def _found(self, error: JournalMismatch | None) -> None:
         """Keep the finding, and log it when it is another than before."""
-        mismatch = None if error is None else str(error)
-        if mismatch == self._mismatch:
+        if str(error) == str(self._mismatch):
             return
-        self._mismatch = mismatch
+        self._mismatch = None if error is None else _anew(error)
         self._metrics.journal_matches.set(self.matches)
         if error is None:
             log.info("journal_matches")
         else:
-            log.error("journal_mismatch", reason=mismatch, hint=error.hint)
+            log.error("journal_mismatch", reason=str(error), hint=error.hint)
+
+
+def _anew(error: JournalMismatch) -> JournalMismatch:
+    """Give the same error without a traceback: one that is kept and raised anew piles it up."""
+    return type(error)(str(error), hint=error.hint)
