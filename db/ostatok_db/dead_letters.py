@@ -1,10 +1,10 @@
 """Dead letters as operators see them, and what they decide."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, LiteralString, Self
+from typing import Any, LiteralString, NamedTuple, Self
 
 import msgspec
 import psycopg
@@ -12,10 +12,13 @@ from psycopg.rows import TupleRow
 
 from ostatok.errors import DeadLetterDecided, DeadLetterUnknown
 from ostatok.payment import LATEST
-from ostatok.readable import Text, text_of
 from ostatok.settings import Settings
 from ostatok_db.connection import USE_SCHEMA, conninfo, mapped_errors
+from ostatok_db.content import Content
 from ostatok_db.queries import queries
+
+LOOKS_MAX = 5_000
+"""Dead letters that are looked at for one page, wanted or not."""
 
 LOCK_SECONDS_MAX = 5
 """How long one who decides waits for another who decides about the same dead letter."""
@@ -97,35 +100,6 @@ def _refusal(letter: Letter, made: Decided) -> DeadLetterDecided:
     )
 
 
-class Content(msgspec.Struct, frozen=True):
-    """The record of a dead letter as it came; all None and empty once somebody emptied it."""
-
-    key: bytes | None
-    value: bytes | None
-    header_names: Sequence[bytes]
-    header_values: Sequence[bytes | None]
-    timestamp_ms: int
-
-    def shown(self) -> "ShownRecord":
-        """The record for a reader of JSON."""
-        headers = zip(self.header_names, self.header_values, strict=True)
-        return ShownRecord(
-            text_of(self.key),
-            text_of(self.value),
-            [(text_of(name), text_of(value)) for name, value in headers],
-            self.timestamp_ms,
-        )
-
-
-class ShownRecord(msgspec.Struct, frozen=True):
-    """A record for a reader of JSON: what is no text is in base64, and says so."""
-
-    key: Text
-    value: Text
-    headers: list[tuple[Text, Text]]
-    timestamp_ms: int
-
-
 class Filter(msgspec.Struct, frozen=True):
     """Which dead letters; None for all."""
 
@@ -137,6 +111,14 @@ class Filter(msgspec.Struct, frozen=True):
     since: datetime | None = None
     until: datetime | None = None
     decided: bool | None = None
+
+
+class Page(NamedTuple):
+    """Dead letters of a list that goes on."""
+
+    letters: list[Letter]
+    following: str | None
+    """The position behind which it goes on; None at its end."""
 
 
 class DeadLetters:
@@ -182,9 +164,29 @@ class DeadLetters:
         """Dead letters, the earliest first, at most so many: all, or those behind another."""
         if which.position is not None:
             return self._at(*which.position)
+        values = self._values(which, after, None)
+        rows = self._rows(queries["list_dead_letters"], {**values, "limit": limit})
+        return list(map(_letter, rows))
+
+    def page(self, which: Filter, limit: int, after: Letter | None = None) -> Page:
+        """Some of them, of :data:`LOOKS_MAX` at the most: a page costs the same, however many.
+
+        It may hold fewer than ``limit``, or none, and there are more nevertheless.
+        """
+        values = self._values(which, after, LOOKS_MAX)
+        rows = self._rows(queries["list_dead_letters"], {**values, "limit": limit + 1})
+        letters = list(map(_letter, rows[:limit]))
+        if len(rows) > limit:
+            return Page(letters, letters[-1].position)
+        end = self._rows(queries["find_end_of_look"], values)
+        return Page(letters, f"{end[0][0]}:{end[0][1]}" if end else None)
+
+    def _values(
+        self, which: Filter, after: Letter | None, looks_max: int | None
+    ) -> dict[str, object]:
         place = (after.received_at, after.partition, after.offset) if after else _FIRST
         received_at, partition, offset = place
-        values = {
+        return {
             "topic": self._topic,
             "operation_id": which.operation_id,
             "reason": which.reason,
@@ -194,9 +196,8 @@ class DeadLetters:
             "after_received_at": received_at,
             "after_partition": partition,
             "after_offset": offset,
-            "limit": limit,
+            "looks_max": looks_max,
         }
-        return list(map(_letter, self._rows(queries["list_dead_letters"], values)))
 
     def at(self, partition: int, offset: int) -> Letter:
         """The dead letter at a place. Raises :class:`DeadLetterUnknown`."""

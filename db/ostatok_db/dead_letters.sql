@@ -1,25 +1,36 @@
 -- Dead letters, and what operators decided about them.
 
 -- name: list_dead_letters
--- Dead letters, the earliest first, each with the last decision about it.
+-- Dead letters, the earliest first, each with the last decision about it: those that are wanted of
+-- so many that are looked at, null for all.
 SELECT dead.partition, dead."offset", dead.operation_id::text, dead.reason, dead.received_at,
        last.decision, last.reason, last.new_partition, last.new_offset, last.decided_by,
        last.decided_at
-FROM dead_letter AS dead
+FROM (
+    SELECT * FROM dead_letter
+    WHERE topic = %(topic)s AND received_at >= %(since)s AND received_at < %(until)s
+      AND (received_at, partition, "offset")
+          > (%(after_received_at)s, %(after_partition)s::integer, %(after_offset)s::bigint)
+    ORDER BY received_at, partition, "offset" LIMIT %(looks_max)s::bigint
+) AS dead
 LEFT JOIN LATERAL (
     SELECT * FROM ostatok_service.dead_letter_decision AS made
     WHERE made.topic = dead.topic AND made.partition = dead.partition
       AND made."offset" = dead."offset"
     ORDER BY id DESC LIMIT 1
 ) AS last ON true
-WHERE dead.topic = %(topic)s
-  AND dead.received_at >= %(since)s AND dead.received_at < %(until)s
-  AND (dead.received_at, dead.partition, dead."offset")
-      > (%(after_received_at)s, %(after_partition)s::integer, %(after_offset)s::bigint)
-  AND (%(operation_id)s::uuid IS NULL OR dead.operation_id = %(operation_id)s)
+WHERE (%(operation_id)s::uuid IS NULL OR dead.operation_id = %(operation_id)s)
   AND (%(reason)s::text IS NULL OR strpos(lower(dead.reason), lower(%(reason)s)) > 0)
   AND (%(decided)s::boolean IS NULL OR (last.decision IS NOT NULL) = %(decided)s)
 ORDER BY dead.received_at, dead.partition, dead."offset" LIMIT %(limit)s;
+
+-- name: find_end_of_look
+-- The last of so many dead letters that were looked at; no row when there are not so many.
+SELECT partition, "offset" FROM dead_letter
+WHERE topic = %(topic)s AND received_at >= %(since)s AND received_at < %(until)s
+  AND (received_at, partition, "offset")
+      > (%(after_received_at)s, %(after_partition)s::integer, %(after_offset)s::bigint)
+ORDER BY received_at, partition, "offset" OFFSET %(looks_max)s::bigint - 1 LIMIT 1;
 
 -- name: find_dead_letter
 -- The dead letter at a position, with the last decision about it.

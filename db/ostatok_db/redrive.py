@@ -10,7 +10,8 @@ from typing import Protocol
 from ostatok.errors import InvalidPayment, NotRedrivable
 from ostatok.journal import headers_of, key_of
 from ostatok.payment import Payment, parse
-from ostatok_db.dead_letters import Content, DeadLetters, Decision, Letter
+from ostatok_db.content import Content
+from ostatok_db.dead_letters import DeadLetters, Decision, Letter
 
 REDRIVES_HEADER = "ostatok-redrives"
 """Names the dead record that another is published for: ``<partition>:<offset>``."""

@@ -217,12 +217,8 @@ def _page(
         after = None if cursor is None else letters.at(*cursor)
     except DeadLetterUnknown:
         raise InvalidParameters({"cursor": "is not the next of a page"}) from None
-    found = letters.find(which, limit + 1, after)
-    page = found[:limit]
-    return DeadLetterPage(
-        [DeadLetter.of(letter) for letter in page],
-        page[-1].position if len(found) > limit else None,
-    )
+    page = letters.page(which, limit, after)
+    return DeadLetterPage([DeadLetter.of(letter) for letter in page.letters], page.following)
 
 
 def _whole(letters: DeadLetters, letter: Letter) -> WholeDeadLetter:

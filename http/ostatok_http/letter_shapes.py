@@ -6,7 +6,8 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ostatok.journal import rfc3339
-from ostatok_db.dead_letters import Content, Decided, Decision, Letter, ShownRecord
+from ostatok_db.content import Content, ShownRecord
+from ostatok_db.dead_letters import Decided, Decision, Letter
 from ostatok_http import schemas
 from ostatok_http.shapes import OperationId, Position, ReceivedAt
 

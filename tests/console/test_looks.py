@@ -36,6 +36,7 @@ PAGE = {
     "operation_id": None,
     "reason": None,
     "decided": None,
+    "looks_max": 20,
 }
 MIDDLE = MOMENT + timedelta(minutes=MANY // 2)
 
@@ -59,6 +60,8 @@ LOOKED_AT: list[tuple[str, dict[str, Any], int]] = [
     ("latest_dead_letters", {}, LIMIT),
     ("list_dead_letters", {}, LIMIT),
     ("list_dead_letters", {"after_received_at": MIDDLE}, LIMIT),
+    ("list_dead_letters", {"decided": True}, 0),
+    ("find_end_of_look", {}, 1),
     ("find_dead_letter", {"partition": 2, "offset": 700}, 1),
     (
         "count_outcomes_between",

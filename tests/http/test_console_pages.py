@@ -12,7 +12,7 @@ from support.webhooks import Serve, TheTopic, of_database
 from ostatok.errors import JournalUnavailable, LedgerUnavailable, SettingsError
 from ostatok.settings import Settings, load
 from ostatok.topic import Range
-from ostatok_db import browsing
+from ostatok_db import browsing, dead_letters
 from ostatok_db.browsing import Browser
 from ostatok_db.ledger import Ledger
 from ostatok_http.console import letters, organizations, site
@@ -250,3 +250,20 @@ def test_a_zone_that_is_none_is_refused_at_the_start() -> None:
     with pytest.raises(SettingsError, match="OSTATOK_CONSOLE_TIMEZONE: must be a zone"):
         load(console_timezone="Moscow/Europe")
     assert load(console_timezone="Asia/Yekaterinburg").console_timezone
+
+
+async def test_a_page_of_dead_letters_looks_through_so_many(
+    serve: Serve, database: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One may be empty, and the next one is not; by the API too."""
+    monkeypatch.setattr(dead_letters, "LOOKS_MAX", 2)
+    await ledger.apply(batch(dead=three_letters(), first=0))
+    client = await start(serve, database)
+    _, text, _ = await get(client, "/dead-letters/?reason=is+not+json")
+    assert ("7:2" in text, "7:3" in text, "cursor=7:2" in text) == (True, False, True)
+    _, text, _ = await get(client, "/dead-letters/?reason=no+such")
+    assert "there are more behind them" in text
+    _, text, _ = await get(client, "/dead-letters/?reason=is+not+json&cursor=7:2")
+    assert ("7:3" in text, "cursor=" in text) == (True, False)
+    async with client.get("/api/dead-letters/?reason=no+such") as answer:
+        assert await answer.json() == {"dead_letters": [], "next": "7:2"}

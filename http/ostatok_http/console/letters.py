@@ -21,7 +21,8 @@ from ostatok.errors import (
 )
 from ostatok.journal import read_position
 from ostatok.payment import BODY_BYTES_MAX
-from ostatok_db.dead_letters import Content, DeadLetters, Decided, Filter, Letter
+from ostatok_db.content import Content
+from ostatok_db.dead_letters import DeadLetters, Decided, Filter, Letter, Page
 from ostatok_http import parameters
 from ostatok_http.answers import REQUEST_ID
 from ostatok_http.bodies import BODY_SECONDS_MAX
@@ -93,17 +94,16 @@ class Letters:
         cursor = query.read("cursor", parameters.position)
         query.check()
 
-        def find(letters: DeadLetters) -> list[Letter]:
+        def find(letters: DeadLetters) -> Page:
             after = None if cursor is None else letters.at(*cursor)
-            return letters.find(which, PAGE_ROWS + 1, after)
+            return letters.page(which, PAGE_ROWS, after)
 
-        found = await self._desk.do(find)
-        page = found[:PAGE_ROWS]
+        page = await self._desk.do(find)
         return self._site.render(
             request,
             "dead_letters.html",
-            letters=page,
-            following=page[-1].position if len(found) > PAGE_ROWS else None,
+            letters=page.letters,
+            following=page.following,
             which=which,
             state=state,
             states=list(_DECIDED),
