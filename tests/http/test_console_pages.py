@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 from aiohttp import ClientSession
+from support.operators import three_letters
 from support.pages import INN, PAID, get, start
 from support.payments import batch, entry, payment
 from support.webhooks import Serve, TheTopic, of_database
