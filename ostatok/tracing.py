@@ -9,7 +9,7 @@ context is that text.
 import re
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from random import random
+from random import getrandbits, random
 from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
@@ -40,6 +40,16 @@ def read_traceparent(text: str | None) -> str | None:
 def is_sampled(header: bytes | None) -> bool:
     """Whether a record's header is a trace context whose trace is recorded: bit 0 of its flags."""
     return header is not None and _is_sampled_header(header) is not None
+
+
+def unsampled(traceparent: str) -> str:
+    """Give the context that says that this trace is not recorded from here on.
+
+    Its parent is a new one, as W3C wants it where the flag changes.
+    """
+    version, trace_id, _, flags = traceparent.split("-")
+    parent_id = getrandbits(64) or 1
+    return f"{version}-{trace_id}-{parent_id:016x}-{int(flags, 16) & ~1:02x}"
 
 
 class Tracing:

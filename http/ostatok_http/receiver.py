@@ -73,14 +73,18 @@ class Receiver:
 
     async def _publish(self, payment: Payment, body: bytes, request: web.BaseRequest) -> Position:
         sending = None if self._traces is None else self._traces.sending(payment, request)
+        if sending is None:
+            # The request's own, if it is one.
+            traceparent = read_traceparent(request.headers.get(TRACEPARENT))
+            if traceparent is not None and self._traces is not None:
+                traceparent = self._traces.untraced(traceparent)
+        else:
+            traceparent = sending.traceparent
         headers = headers_of(
             source=SOURCE,
             received_at=datetime.now(UTC),
             request_id=request[REQUEST_ID],
-            # Of the request when nothing is traced here: it must be one, to be passed on.
-            traceparent=read_traceparent(request.headers.get(TRACEPARENT))
-            if sending is None
-            else sending.traceparent,
+            traceparent=traceparent,
         )
         self._journal_check.require_match()
         self._metrics.publishing()

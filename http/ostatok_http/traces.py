@@ -15,7 +15,14 @@ from aiohttp import web
 
 from ostatok.payment import Payment, masked
 from ostatok.settings import Settings
-from ostatok.tracing import TRACEPARENT, Tracing, read_traceparent, tracing_of
+from ostatok.tracing import (
+    TRACEPARENT,
+    Tracing,
+    is_sampled,
+    read_traceparent,
+    tracing_of,
+    unsampled,
+)
 from ostatok_http.answers import ANSWER, OPERATION_ID, REQUEST_ID, Answering, Request
 from ostatok_http.metrics import Metrics
 from ostatok_http.ports import Position
@@ -24,7 +31,7 @@ if TYPE_CHECKING:
     from ostatok.telemetry import Span
 
 PATH_CHARACTERS_MAX = 256
-UNTRACED = frozenset({"healthz", "readyz", "metrics"})
+UNTRACED = frozenset({"healthz", "readyz", "metrics", "console"})
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
@@ -137,7 +144,7 @@ class Traces:
     def of(self, request: web.BaseRequest, route: str) -> Traced | None:
         """Begin the span of a request; None when it is not traced.
 
-        Never of a probe, of a scrape of the metrics, or of an address without a name.
+        Never of a probe, of a scrape of the metrics, of the console, or of what is not here.
         """
         request[TRACED] = None
         if not route or route in UNTRACED:
@@ -158,6 +165,16 @@ class Traces:
         span = self._tracing.begin(f"{method} {template}", "server", attributes, parent=given)
         traced = request[TRACED] = Traced(span)
         return traced
+
+    def untraced(self, given: str) -> str:
+        """Give the context for the record of a request that came with this one and has no span.
+
+        Past the limit a second it says no more that the trace is recorded: the stream goes by it,
+        and would trace what was one too many here.
+        """
+        if self._tracing.is_on and is_sampled(given.encode()):
+            return unsampled(given)
+        return given
 
     def sending(self, payment: Payment, request: web.BaseRequest) -> Sending | None:
         """Begin the span of publishing a payment; None when its request is not traced."""

@@ -12,7 +12,7 @@ from support.webhooks import GOOD, INN, JSON, WEBHOOK, RecordingJournal, Serve
 from ostatok import telemetry
 from ostatok.errors import JournalUnavailable
 from ostatok.settings import load
-from ostatok.tracing import Tracing
+from ostatok.tracing import Tracing, is_sampled, read_traceparent
 
 MARKER = "00-ffffffffffffffffffffffffffffffff-00f067aa0ba902b7-01"
 
@@ -86,6 +86,37 @@ def test_no_more_in_a_second_than_the_setting_says(monkeypatch: pytest.MonkeyPat
     assert tracing.wants(SENT)
 
 
+async def test_past_the_limit_the_record_asks_for_no_trace_either(
+    serve_traced: Serve,
+    journal: RecordingJournal,
+    collector: Collector,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The stream goes by the record's flag; the trace is the sender's, its other flags stay."""
+    monkeypatch.setattr("ostatok.tracing.monotonic", lambda: 100.0)
+    client = await serve_traced(journal=journal, traces_per_second_max=1)
+    await post(client, traceparent=MARKER)
+    await post(client, traceparent=SENT[:-2] + "03")
+    collector.wait("POST")
+    traced, late = (one[2]["traceparent"].decode() for one in journal.records)
+    assert is_sampled(traced.encode())
+    trace, sender = context_of(SENT)
+    assert read_traceparent(late) == late
+    assert late.endswith("-02")
+    assert context_of(late)[0] == trace
+    assert context_of(late)[1] != sender, "W3C: a new parent where the flag changes"
+    assert collector.of(SENT) == []
+
+
+async def test_a_service_that_does_not_trace_changes_no_context(
+    serve: Serve, journal: RecordingJournal
+) -> None:
+    """Whether others record the trace is not its business."""
+    client = await serve(journal=journal)
+    await post(client, traceparent=SENT)
+    assert journal.records[0][2]["traceparent"] == SENT.encode()
+
+
 async def test_what_can_not_be_published_has_failed(
     serve_traced: Serve, collector: Collector
 ) -> None:
@@ -145,10 +176,12 @@ async def test_a_refusal_is_an_answer(
 
 
 async def test_probes_are_not_traced(serve_traced: Serve, collector: Collector) -> None:
-    """Nor what is not here, whatever they ask for."""
-    client = await serve_traced(traces_ratio=1)
-    for path in ("/healthz", "/readyz", "/metrics", "/nowhere"):
-        async with client.get(path, headers={"traceparent": SENT}):
+    """Nor the console, nor what is not here, whatever they ask for."""
+    client = await serve_traced(traces_ratio=1, http_console=True)
+    console = ("/console", "/console/nowhere", "/console/static/console.js")
+    for path in ("/healthz", "/readyz", "/metrics", "/nowhere", *console):
+        sent = {"traceparent": SENT}
+        async with client.get(path, headers=sent, allow_redirects=False):
             pass
     await post(client, traceparent=MARKER)
     collector.wait("POST")
