@@ -10,6 +10,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime
+from math import inf
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -60,13 +61,14 @@ class RecordReader:
             return record
         raise JournalUnavailable(f"Kafka: partition {partition} has no record from {offset} on.")
 
-    def firsts(self, bounds: Bounds) -> dict[int, Record]:
+    def firsts(self, bounds: Bounds, seconds_max: float = inf) -> dict[int, Record]:
         """Give the first record of each range, by partition; of one without, none. Blocks.
 
-        Raises what :meth:`read` does.
+        Nor of one whose record has not come within so many seconds. Raises what :meth:`read` does.
         """
         # One at a time: what is read ahead of a partition is dropped when its first is there.
-        with closing(self._read(bounds, 1, firsts_alone=True)) as chunks:
+        until = time.monotonic() + seconds_max
+        with closing(self._read(bounds, 1, firsts_alone=True, until=until)) as chunks:
             return {record.partition: record for chunk in chunks for record in chunk}
 
     def read(self, bounds: Bounds) -> Generator[list[Record]]:
@@ -78,14 +80,14 @@ class RecordReader:
         return self._read(bounds, CHUNK_RECORDS, firsts_alone=False)
 
     def _read(
-        self, bounds: Bounds, chunk_records: int, *, firsts_alone: bool
+        self, bounds: Bounds, chunk_records: int, *, firsts_alone: bool, until: float = inf
     ) -> Generator[list[Record]]:
         left = {one: end for one, (first, end) in bounds.items() if first < end}
         with self._consumer() as consumer:
             topic = self._settings.topic
             consumer.assign([TopicPartition(topic, one, bounds[one][0]) for one in left])
             heard_at = time.monotonic()
-            while left:
+            while left and time.monotonic() < until:
                 messages = consumer.consume(chunk_records, POLL_SECONDS)
                 if messages:
                     heard_at = time.monotonic()

@@ -5,10 +5,11 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn, cast
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 from support.payments import PARTITIONS, TOPIC, TOPIC_ID, entry, payment
 from support.services import WAITING, Rows
 from support.system import wait_until
@@ -110,6 +111,37 @@ async def test_a_worker_that_stops_begins_nothing(database: Settings) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2), session.ledger():
             pass
+
+
+def broken(*_: object) -> NoReturn:
+    """Fail as nobody has thought of."""
+    raise RuntimeError("broken")
+
+
+@pytest.mark.parametrize(
+    "of", [broken, lambda _: SimpleNamespace(applied=broken, end=broken)], ids=["begin", "rest"]
+)
+async def test_figures_and_traces_stop_nothing(
+    database: Settings, rows: Rows, monkeypatch: pytest.MonkeyPatch, of: Any
+) -> None:
+    """The money is committed: what is wrong with them is said once, and the stream goes on."""
+    monkeypatch.setattr("ostatok_stream.metrics.batch", broken)
+    session = Session(conninfo(database, name="test", writes=True))
+    applier = Applier(
+        POSITIONS,
+        [session],
+        Progress(),
+        batch_records_max=1,
+        log_operations=False,
+        traces=cast("Any", SimpleNamespace(of=of)),
+    )
+    with capture_logs() as events:
+        await applier.apply(fetch(*records(INNS[0], 3)))
+    await session.close()
+    assert rows(OFFSETS) == [(ONE, 3)]
+    said = [one["what"] for one in events if one["event"] == "telling_failed"]
+    assert sorted(said) == ["metrics of a batch", "traces of a fetch"]
+    assert sum(one["event"] == "batch_applied" for one in events) == 3
 
 
 async def test_a_transaction_has_no_more_records_than_it_may(applier: Applier, rows: Rows) -> None:

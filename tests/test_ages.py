@@ -1,7 +1,9 @@
 """How old payments are, as a worker shows it: when they are committed, and while they wait."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from threading import Event
 
 import pytest
 from support.payments import (
@@ -89,10 +91,19 @@ class Records:
     def __init__(self) -> None:
         self.read: list[dict[int, int]] = []
         self.is_there = True
+        self.may_answer = Event()
+        self.may_answer.set()
+        self.seconds_max = 0.0
 
-    def firsts(self, bounds: Mapping[int, tuple[int, int]]) -> dict[int, Record]:
-        """Give the record at the beginning of each range."""
+    def firsts(
+        self,
+        bounds: Mapping[int, tuple[int, int]],
+        seconds_max: float,
+    ) -> dict[int, Record]:
+        """Give the record at the beginning of each range, when the test lets it."""
+        self.seconds_max = seconds_max
         self.read.append({partition: first for partition, (first, _) in bounds.items()})
+        self.may_answer.wait(60)
         if not self.is_there:
             raise JournalUnavailable
         return {one: record(document(), first, partition=one) for one, (first, _) in bounds.items()}
@@ -140,3 +151,20 @@ async def test_a_record_that_can_not_be_read_ages_from_when_it_was_missed() -> N
     await oldest.look({3: 10}, {3: Range(0, 90)}, records)
     assert waits(oldest)["3"] > 86_400
     assert len(records.read) == 3
+
+
+async def test_a_reader_that_hangs_holds_no_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look has its time, whatever the reader does, and the next one takes no other thread."""
+    oldest, records = OldestUnapplied("oldest_seconds", "Oldest"), Records()
+    records.may_answer.clear()
+    with monkeypatch.context() as patching:
+        patching.setattr(ages, "LOOK_SECONDS_MAX", 0.2)
+        for _ in range(2):
+            async with asyncio.timeout(30):
+                await oldest.look({3: 10}, {3: Range(0, 90)}, records)
+            assert 0 < waits(oldest)["3"] < 30
+    assert len(records.read) == 1
+    assert 0 < records.seconds_max < ages.LOOK_SECONDS_MAX
+    records.may_answer.set()
+    await oldest.look({3: 10}, {3: Range(0, 90)}, records)
+    assert waits(oldest)["3"] > 86_400

@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 from faust.types import TP
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 from support.payments import PARTITIONS, TOPIC, TOPIC_ID, document, record
 from support.services import Services
 from support.system import System, wait_until
 
-from ostatok.errors import JournalMismatch, JournalUnavailable, LedgerUnavailable
+from ostatok.errors import JournalMismatch, JournalUnavailable, LedgerUnavailable, SettingsError
 from ostatok.journal import Record
 from ostatok.settings import load
 from ostatok.topic import Range, Topic, _ranges_of, check_held
 from ostatok_db.ledger import check_topic
-from ostatok_stream import monitoring
+from ostatok_stream import metrics, monitoring
 from ostatok_stream.monitoring import INTERVAL_SECONDS, Monitoring
 from ostatok_stream.watchdog import Progress
 
@@ -31,6 +32,8 @@ class World:
 
     def __init__(self) -> None:
         self.error: Exception | None = None
+        self.reading_error: Exception | None = None
+        self.reads_failed = 0
         self.looks = 0
         self.commits = 0
         self.name = TOPIC
@@ -55,8 +58,15 @@ class World:
         """Hold what is to come, of whichever partitions."""
         return dict.fromkeys(partitions, Range(HELD.earliest, self.end))
 
-    def firsts(self, bounds: Mapping[int, tuple[int, int]]) -> dict[int, Record]:
-        """Have only records that were received long ago."""
+    def firsts(
+        self,
+        bounds: Mapping[int, tuple[int, int]],
+        seconds_max: float,  # noqa: ARG002
+    ) -> dict[int, Record]:
+        """Have only records that were received long ago, or fail as the test wants it."""
+        if self.reading_error is not None:
+            self.reads_failed += 1
+            raise self.reading_error
         return {one: record(document(), first, partition=one) for one, (first, _) in bounds.items()}
 
     def _ensure_consumer(self) -> Any:
@@ -93,6 +103,12 @@ async def more_looks(world: World) -> None:
     """Wait for three looks."""
     wanted = world.looks + 3
     await asyncio.to_thread(wait_until, lambda: world.looks >= wanted, "it looks", SECONDS_MAX)
+
+
+async def more_reads_failed(world: World) -> None:
+    """Wait for three reads of records that fail."""
+    wanted = world.reads_failed + 3
+    await asyncio.to_thread(wait_until, lambda: world.reads_failed >= wanted, "reads", SECONDS_MAX)
 
 
 async def test_a_commit_without_end_holds_nothing_up(world: World, looking: Monitoring) -> None:
@@ -139,6 +155,21 @@ async def test_what_waits_is_shown_while_postgres_is_away(world: World) -> None:
     assert (oldest() or 0) > 86_400
     assert REGISTRY.get_sample_value("ostatok_stream_assigned_partitions") == 1
     assert REGISTRY.get_sample_value("ostatok_stream_topic_partitions") == PARTITIONS
+
+
+@pytest.mark.parametrize("error", [SettingsError("no file"), RuntimeError("no thread")])
+async def test_a_gauge_ends_no_worker(world: World, looking: Monitoring, error: Exception) -> None:
+    """Whatever the reader raises, also while Postgres is away, is said once, and looks go on."""
+    world.reading_error = error
+    metrics.oldest_unapplied.forget()
+    with capture_logs() as events:
+        for away in (None, LedgerUnavailable()):
+            world.error = away
+            await more_reads_failed(world)
+    assert not looking.crashed
+    assert 0 < (oldest() or 0) < 60
+    said = [one["exc_info"] for one in events if one["event"] == "telling_failed"]
+    assert said == [error]
 
 
 @pytest.mark.usefixtures("looking")

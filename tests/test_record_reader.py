@@ -55,3 +55,13 @@ def test_an_offset_that_is_gone_is_no_empty_range(settings: Settings) -> None:
     produce(settings, [{"key": INN, "value": b"{}", "partition": HOME}])
     with pytest.raises(JournalUnavailable, match="out of range"):
         RecordReader(settings, "test").read_all({HOME: (5, 9)})
+
+
+def test_the_first_of_each_range_has_its_time(settings: Settings) -> None:
+    """What has not come by then is left out; without a limit it is waited for."""
+    produce(settings, [{"key": INN, "value": b"%d" % at, "partition": HOME} for at in range(3)])
+    reader = RecordReader(settings, "test")
+    assert reader.firsts({HOME: (1, 3)}, 0) == {}
+    assert {one: record.value for one, record in reader.firsts({HOME: (1, 3)}).items()} == {
+        HOME: b"1"
+    }

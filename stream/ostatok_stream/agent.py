@@ -15,6 +15,7 @@ from ostatok_db.batch import Applied, Batch, Outcome, Slice, pieces_of, shares_o
 from ostatok_stream import metrics
 from ostatok_stream.brake import LONG_RECORDS
 from ostatok_stream.positions import Positions, Session
+from ostatok_stream.sparing import Sparing
 from ostatok_stream.traces import TracedFetch, Traces
 from ostatok_stream.transport import Fetch
 from ostatok_stream.watchdog import Progress
@@ -41,6 +42,9 @@ class Applier:
         self._progress = progress
         self._log_operations = log_operations
         self._traces = traces
+        # The money is committed by then, or will be without them: neither must stop the stream.
+        self._counting = Sparing("metrics of a batch")
+        self._tracing = Sparing("traces of a fetch")
 
     async def apply(self, fetch: Fetch) -> None:
         """Give every record of the fetch its outcome, waiting for Postgres as long as it takes.
@@ -54,12 +58,16 @@ class Applier:
         # Another commit would cost a short fetch more than it saves.
         many = len(self._sessions) if len(fetch.records) >= LONG_RECORDS else 1
         shares = enumerate(shares_of(slices, many))
-        traced = None if self._traces is None else self._traces.of(fetch)
+        traced = None
+        if self._traces is not None:
+            with self._tracing:
+                traced = self._traces.of(fetch)
         await asyncio.gather(
             *(self._apply_share(number, share, traced) for number, share in shares)
         )
         if traced is not None:
-            traced.end()
+            with self._tracing:
+                traced.end()
 
     async def _apply_share(
         self, number: int, slices: Sequence[Slice], traced: TracedFetch | None
@@ -70,9 +78,11 @@ class Applier:
             applied = await self._apply_until_done(number, batch)
             self._progress.made()
             seconds = time.perf_counter() - started
-            metrics.batch(batch, seconds, applied)
+            with self._counting:
+                metrics.batch(batch, seconds, applied)
             if traced is not None:
-                traced.applied(batch, applied, seconds)
+                with self._tracing:
+                    traced.applied(batch, applied, seconds)
             self._log(batch, applied, seconds)
 
     async def _check_gaps(self, fetch: Fetch) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import accumulate
 from math import inf
@@ -26,6 +27,11 @@ LOOKED_AT_MAX = 250
 so manieth stands for those behind it, which lay beside it in the journal."""
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200, inf)
+
+READ_SECONDS_MAX = 3.0
+"""How long records are read, however slowly they come. The next look reads the rest."""
+LOOK_SECONDS_MAX = 5.0
+"""How long a look waits for them, whatever holds the reader up: the watchdog waits for the look."""
 
 log = structlog.get_logger()
 
@@ -79,8 +85,8 @@ class _Wait(NamedTuple):
 class RecordSource(Protocol):
     """The topic's records: :class:`ostatok.record_reader.RecordReader`."""
 
-    def firsts(self, bounds: Bounds) -> dict[int, journal.Record]:
-        """Give the first record of each range, by partition. Blocks.
+    def firsts(self, bounds: Bounds, seconds_max: float) -> dict[int, journal.Record]:
+        """Give the first record of each range that came in time, by partition. Blocks.
 
         Raises :class:`ostatok.errors.JournalUnavailable`.
         """
@@ -98,6 +104,8 @@ class OldestUnapplied(Collector):
         self._documentation = documentation
         self._waits: dict[int, _Wait | None] = {}
         self._ends: dict[int, int] = {}
+        # A thread of its own: a read that hangs takes none from what the worker needs.
+        self._thread = ThreadPoolExecutor(1, "oldest")
 
     async def look(
         self, applied: Mapping[int, int], held: Mapping[int, Range], records: RecordSource
@@ -142,10 +150,17 @@ class OldestUnapplied(Collector):
         yield family
 
     async def _read(self, unread: Mapping[int, tuple[int, int]], records: RecordSource) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            found = await asyncio.to_thread(records.firsts, unread)
+            async with asyncio.timeout(LOOK_SECONDS_MAX):
+                found = await loop.run_in_executor(
+                    self._thread, records.firsts, unread, READ_SECONDS_MAX
+                )
         except JournalUnavailable as error:
             log.info("oldest_unread", reason=str(error))
+            return
+        except TimeoutError:
+            log.info("oldest_unread", reason=f"Not read within {LOOK_SECONDS_MAX:g} s.")
             return
         for partition, record in found.items():
             wait = self._waits.get(partition)

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from contextlib import suppress
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -15,11 +15,12 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 
 from ostatok.errors import JournalMismatch, JournalUnavailable, LedgerUnavailable, OstatokError
 from ostatok.settings import PREFIX, Settings
-from ostatok.topic import Topic, check_held
+from ostatok.topic import Range, Topic, check_held
 from ostatok_stream import metrics
 from ostatok_stream.ages import RecordSource
 from ostatok_stream.ending import end_process
 from ostatok_stream.positions import Positions
+from ostatok_stream.sparing import Sparing
 from ostatok_stream.watchdog import Progress
 
 INTERVAL_SECONDS = 5.0
@@ -45,6 +46,7 @@ class Monitoring(Service):
         self._topic = topic
         self._positions = positions
         self._records = records
+        self._looking_at_ages = Sparing("age of what waits")
         self._applied: dict[int, int] = {}
         self._progress: Progress = app.progress
         self._runner: web.AppRunner | None = None
@@ -132,15 +134,22 @@ class Monitoring(Service):
             metrics.lag_records.labels(partition).set(lag)
             metrics.next_offset.labels(partition).set(applied[partition])
         self._applied = applied
-        await metrics.oldest_unapplied.look(applied, held, self._records)
+        await self._look_at_ages(held)
         if self._committing is None or self._committing.done():
             # aiokafka tries a commit without end: nobody may wait for it. Cancelled at the stop.
             self._committing = self.add_future(self._commit(applied))
 
     async def _look_at_the_topic_alone(self) -> None:
         """See what waits while Postgres is away: it stands where it stood, and the topic grows."""
-        with suppress(JournalUnavailable):
+        try:
             held = await asyncio.to_thread(self._topic.ranges, list(self._applied))
+        except JournalUnavailable:
+            return
+        await self._look_at_ages(held)
+
+    async def _look_at_ages(self, held: Mapping[int, Range]) -> None:
+        """See how old the oldest record is that waits; a gauge must not end the worker."""
+        with self._looking_at_ages:
             await metrics.oldest_unapplied.look(self._applied, held, self._records)
 
     def _refresh_metadata(self) -> None:
