@@ -68,10 +68,19 @@ _SCALED_OBJECT = _object(
     advanced=_object(horizontalPodAutoscalerConfig=_HPA),
     triggers=_list(_TRIGGER),
 )
+# Without an action it replaces, and without a source its replacement is all that is written.
+_RELABELING = _object(
+    "targetLabel",
+    "replacement",
+    targetLabel={"type": "string", "pattern": "^[a-zA-Z_][a-zA-Z0-9_]*$"},
+    replacement=TEXT,
+)
 _POD_MONITOR = _object(
     "selector",
     selector=_object(matchLabels={"type": "object", "additionalProperties": TEXT}),
-    podMetricsEndpoints=_list(_object("port", port=TEXT, path=TEXT, interval=DURATION)),
+    podMetricsEndpoints=_list(
+        _object("port", port=TEXT, path=TEXT, interval=DURATION, relabelings=_list(_RELABELING))
+    ),
 )
 
 
