@@ -32,6 +32,7 @@ FOREIGN_TO = {  # What a package must not know of.
     "ostatok_http": {"faust"},
 }
 READS_SETTINGS_AT_IMPORT = {"stream/ostatok_stream/app.py"}
+PUT_OFF = re.compile(r"\b(TODO|FIXME|XXX|HACK|TBD)\b")
 
 
 def tracked(*patterns: str) -> list[Path]:
@@ -47,6 +48,7 @@ def tracked(*patterns: str) -> list[Path]:
 
 
 PYTHON = tracked("*.py")
+DOCUMENTS = tracked("docs/*.md", "README*.md")
 
 
 def imports_of(tree: ast.AST) -> set[str]:
@@ -103,10 +105,20 @@ def test_no_leftovers(path: Path) -> None:
     if path == Path(__file__):
         return
     text = path.read_text(encoding="utf-8")
-    assert not re.search(r"\b(TODO|FIXME|XXX|HACK)\b|breakpoint\(", text)
+    assert not PUT_OFF.search(text)
+    assert "breakpoint(" not in text
     place = path.relative_to(ROOT).as_posix()
     if place.startswith(("db/", "http/", "stream/")):
         assert not re.search(r"environ[^\n]*(OSTATOK_|PREFIX)|getenv", text)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_leftovers_in_documents(path: Path) -> None:
+    """Nothing is put off, and no word in capitals alone holds a place for what is to come."""
+    text = path.read_text(encoding="utf-8")
+    assert not PUT_OFF.search(text)
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    assert not [line for line in prose.splitlines() if line.isupper() and line.strip().isalpha()]
 
 
 def test_tests_say_what_must_hold() -> None:
