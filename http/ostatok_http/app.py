@@ -139,7 +139,8 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
         progress.give_up()
 
     app.cleanup_ctx.append(lifecycle)
-    app.on_shutdown.append(begin_drain)
+    # Before the console lets go of those who watch, which may take a moment of the drain.
+    app.on_shutdown.insert(0, begin_drain)
     return app
 
 

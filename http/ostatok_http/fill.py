@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from ostatok.errors import LedgerError
 from ostatok.settings import Settings
 from ostatok_db.pool import PoolUse
+from ostatok_http.giving_up import give_up
 from ostatok_http.ports import Journal, LedgerReader
 
 LOOK_SECONDS = 5.0
@@ -85,8 +86,7 @@ class Fill:
         self._looking = asyncio.create_task(self._look_around())
 
     async def __aexit__(self, *_: object) -> None:
-        self._looking.cancel()
-        await asyncio.wait({self._looking})
+        await give_up(self._looking)
 
     async def _look_around(self) -> None:
         looks = 0

@@ -28,6 +28,7 @@ from ostatok_http.console.charts import Axis, line
 from ostatok_http.console.fields import digits, local_moment, period
 from ostatok_http.console.site import Site, language_of
 from ostatok_http.console.texts import Speaker
+from ostatok_http.giving_up import give_up
 from ostatok_http.history import ENTRIES_MAX
 from ostatok_http.parameters import Parameters
 
@@ -74,8 +75,7 @@ class Snapshots:
         """Give up what is being taken, and take no more."""
         self._closed = True
         if self._taking is not None:
-            self._taking.cancel()
-            await asyncio.wait({self._taking})
+            await give_up(self._taking)
 
     async def _take(self) -> None:
         try:
