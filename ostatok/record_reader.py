@@ -28,6 +28,9 @@ SILENT_SECONDS_MAX = 20.0
 PARTITION_BYTES_MAX = 1_048_576
 """How much of a partition comes with one request, unless told otherwise; a longer record comes."""
 
+FIRST_BYTES_MAX = 16_384
+"""The same when one record of each partition is all that is wanted."""
+
 Bounds = Mapping[int, tuple[int, int]]
 """Partition → (first offset, the offset behind the last)."""
 
@@ -83,7 +86,10 @@ class RecordReader:
         self, bounds: Bounds, chunk_records: int, *, firsts_alone: bool, until: float = inf
     ) -> Generator[list[Record]]:
         left = {one: end for one, (first, end) in bounds.items() if first < end}
-        with self._consumer() as consumer:
+        bytes_max = self._partition_bytes_max
+        if firsts_alone:
+            bytes_max = min(bytes_max, FIRST_BYTES_MAX)
+        with self._consumer(bytes_max) as consumer:
             topic = self._settings.topic
             consumer.assign([TopicPartition(topic, one, bounds[one][0]) for one in left])
             heard_at = time.monotonic()
@@ -107,7 +113,7 @@ class RecordReader:
         milliseconds = int(moment.timestamp() * 1000)
         topic = self._settings.topic
         asked = [TopicPartition(topic, partition, milliseconds) for partition in partitions]
-        with self._consumer() as consumer:
+        with self._consumer(self._partition_bytes_max) as consumer:
             found = consumer.offsets_for_times(asked, timeout=self._silent_seconds_max)
         for one in found:
             if one.error is not None:
@@ -138,7 +144,7 @@ class RecordReader:
             consumer.pause([TopicPartition(self._settings.topic, partition)])
 
     @contextmanager
-    def _consumer(self) -> Iterator[Consumer]:
+    def _consumer(self, partition_bytes_max: int) -> Iterator[Consumer]:
         config: dict[str, Any] = {
             **librdkafka_config(self._settings),
             **quiet(),
@@ -149,7 +155,7 @@ class RecordReader:
             # As the stream's consumer: a record counts whether its transaction was committed.
             "isolation.level": "read_uncommitted",
             "fetch.wait.max.ms": 50,
-            "max.partition.fetch.bytes": self._partition_bytes_max,
+            "max.partition.fetch.bytes": partition_bytes_max,
             # What is read ahead, in all: it must not grow with the range.
             "queued.max.messages.kbytes": 16_384,
         }

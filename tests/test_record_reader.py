@@ -1,11 +1,14 @@
 """Reading ranges of the topic, outside of any group."""
 
+from typing import Any
+
 import pytest
+from confluent_kafka import Consumer
 from support.foreign import HOME, INN, produce, produce_nameless, strange_records
 from support.payments import PARTITIONS, body
 from support.services import Services
 
-from ostatok import journal
+from ostatok import journal, record_reader
 from ostatok.errors import JournalUnavailable
 from ostatok.record_reader import RecordReader
 from ostatok.settings import Settings
@@ -65,3 +68,24 @@ def test_the_first_of_each_range_has_its_time(settings: Settings) -> None:
     assert {one: record.value for one, record in reader.firsts({HOME: (1, 3)}).items()} == {
         HOME: b"1"
     }
+
+
+def test_who_wants_first_records_alone_fetches_little(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One record of each partition that has one there, longer than a fetch or not."""
+    fetched: list[int] = []
+
+    class Seen(Consumer):
+        def __init__(self, config: dict[str, Any]) -> None:
+            fetched.append(config["max.partition.fetch.bytes"])
+            super().__init__(config)
+
+    monkeypatch.setattr(record_reader, "Consumer", Seen)
+    long = b"x" * 100_000
+    produce(settings, [{"key": INN, "value": long, "partition": HOME} for _ in range(3)])
+    reader = RecordReader(settings, "test")
+    found = reader.firsts({HOME: (1, 3), (HOME + 1) % PARTITIONS: (0, 0)})
+    assert [(one.offset, one.value) for one in found.values()] == [(1, long)]
+    assert len(reader.read_all({HOME: (0, 3)})) == 3
+    assert fetched == [record_reader.FIRST_BYTES_MAX, record_reader.PARTITION_BYTES_MAX]

@@ -79,6 +79,13 @@ class RecordSource(Protocol):
         """
         ...
 
+    def firsts(self, bounds: Mapping[int, tuple[int, int]]) -> dict[int, Record]:
+        """Give the first record of each partition's [first, end), of one without none; blocks.
+
+        Raises what :meth:`read` does.
+        """
+        ...
+
 
 class LedgerReader(Protocol):
     """Balances, as they can be read. Every method raises ``LedgerUnavailable``."""

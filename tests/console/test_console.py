@@ -11,9 +11,11 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 from support.console import PHONE, Console, Open
 from support.journal import INNS
-from support.payments import document
+from support.payments import PARTITIONS, document
+from support.signals import frozen, with_children
 from support.system import wait_until
 
+from ostatok.journal import partition_of
 from ostatok.local.ports import free_port
 from ostatok.settings import PREFIX
 
@@ -107,6 +109,39 @@ def test_the_overview_goes_on_by_itself(console: Console, open_page: Open) -> No
     wait_until(lambda: _looks(page) > 2, "it is looked again and again")
     applied = page.get_by_text("applied", exact=True).locator("xpath=../../dd")
     expect(applied).not_to_have_text("0")
+
+
+def test_what_waits_is_shown_by_partition(console: Console, open_page: Open) -> None:
+    """How many records, and how long the oldest of them, while nobody applies them."""
+    worker = console.system._processes[0]
+    with frozen(with_children(worker.pid)):
+        assert console.system.post(json.dumps(document(payer_inn=INN)).encode()).status == 200
+        page = open_page(f"{console.address}/")
+        row = page.locator("[data-block=partitions] tbody tr").nth(partition_of(INN, PARTITIONS))
+        lag, oldest = row.locator("td").nth(3), row.locator("td").nth(4)
+        expect(lag).to_have_text("1")
+        expect(oldest).to_have_text(re.compile(r"^[1-9]\d* s$"))
+    expect(lag).to_have_text("0")
+    expect(oldest).to_have_text("—")
+
+
+def test_a_link_that_has_the_focus_is_left_until_it_has_gone(
+    console: Console, open_page: Open
+) -> None:
+    """What came meanwhile is shown then, and not forgotten."""
+    page = open_page(f"{console.address}/")
+    page.add_init_script(
+        "window.EventSource = class { constructor() { window.events = this; } close() {} };"
+    )
+    page.reload()
+    recent = page.locator("[data-block=recent]")
+    for at in range(2):
+        link = recent.get_by_role("link").nth(at)
+        link.focus()
+        page.evaluate("events.onmessage({ data: JSON.stringify({ recent: '<p>later</p>' }) })")
+        expect(link).to_be_focused()
+    page.get_by_role("searchbox").focus()
+    expect(recent).to_have_text("later")
 
 
 def _number(text: str) -> int:

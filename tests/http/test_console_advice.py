@@ -15,7 +15,7 @@ from ostatok.topic import Range, check_held
 from ostatok_db.ledger import check_topic
 from ostatok_db.runs import Command, Run
 from ostatok_http.console import recovery
-from ostatok_http.console.live import Look, Seen, Standing
+from ostatok_http.console.looks import Look, Seen, Standing
 from ostatok_http.console.recovery import Advice, of_audits, of_topic
 from ostatok_http.console.texts import texts
 
@@ -26,12 +26,16 @@ ALL = {one.text: one for one in vars(recovery).values() if isinstance(one, Advic
 
 def standing(earliest: int, next_offset: int, end: int) -> Standing:
     """Where a partition stands."""
-    return Standing(3, earliest, end, next_offset, None)
+    return Standing(3, earliest, end, next_offset)
 
 
 def seen(*standings: Standing, problem: JournalUnavailable | None = None) -> Seen:
     """What was seen, in one look."""
-    return Seen((Look(NOW, 1.0, standings, {}),), (), (), problem)
+    received = sum(one.end for one in standings)
+    applied = sum(one.next_offset for one in standings)
+    lag = sum(one.lag for one in standings)
+    look = Look(NOW, 1.0, frozenset({"mine"}), standings, received, applied, lag)
+    return Seen((look,), (), (), problem)
 
 
 def run(command: Command = "audit", /, **changes: Any) -> Run:

@@ -104,6 +104,10 @@ class NoRecords:
         """Have none."""
         yield from ()
 
+    def firsts(self, bounds: Mapping[int, tuple[int, int]]) -> dict[int, Record]:  # noqa: ARG002
+        """Have none either."""
+        return {}
+
 
 class EmptyLedger:
     """A ledger that has applied all and knows nobody."""

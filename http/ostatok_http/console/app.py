@@ -1,5 +1,7 @@
 """The console put together: its pages, and what they share."""
 
+import asyncio
+
 from aiohttp import web
 
 from ostatok.settings import Settings
@@ -17,7 +19,7 @@ from ostatok_http.console.world import World
 def add_console(app: web.Application, settings: Settings, world: World) -> None:
     """Answer at the console's addresses."""
     site = Site(settings)
-    live = Live(world.ledger, world.topic, world.records, world.reads.browser)
+    live = Live(world.ledger, world.topic, world.records, world.reads.browser, world.journal_check)
     overview = Overview(site, live)
     organizations = Organizations(site, world.reads.browser, world.reads.history)
     operations = Operations(site, world.reads.browser, world.reads.history, world.unapplied)
@@ -45,7 +47,6 @@ def add_console(app: web.Application, settings: Settings, world: World) -> None:
 
     async def close(_app: web.Application) -> None:
         """Let go of those who watch, before the drain waits for them."""
-        await live.close()
-        await organizations.snapshots.close()
+        await asyncio.gather(live.close(), organizations.snapshots.close())
 
     app.on_shutdown.append(close)

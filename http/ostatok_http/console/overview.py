@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+from contextlib import aclosing
 from datetime import datetime
-from typing import Any
+from itertools import count
+from typing import Any, NamedTuple
 
 from aiohttp import hdrs, web
 from markupsafe import Markup
@@ -11,7 +13,8 @@ from markupsafe import Markup
 from ostatok_http.answers import REQUEST_ID, REQUEST_ID_HEADER
 from ostatok_http.console.charts import Axis, line
 from ostatok_http.console.formats import Formats
-from ostatok_http.console.live import LOOK_SECONDS, LOOKED_MAX, Live, Seen
+from ostatok_http.console.live import Live
+from ostatok_http.console.looks import Seen
 from ostatok_http.console.site import SECURITY, Site, language_of
 from ostatok_http.console.texts import Language, Speaker
 from ostatok_http.refusals import FULL
@@ -23,19 +26,39 @@ WRITE_SECONDS_MAX = 10.0
 """How long a browser may take to take an event in; who does not is let go."""
 
 
+class Shown(NamedTuple):
+    """The parts of the page in a language, as of a look."""
+
+    number: int
+    seen: Seen
+    blocks: dict[str, str]
+    events: dict[int, bytes]
+    """What to send who has the parts of that number: encoded once for all of them."""
+
+    def event(self, had: "Shown | None") -> bytes:
+        """Give the event with the parts that are other than those somebody has."""
+        number = had.number if had else 0
+        if number not in self.events:
+            before = had.blocks if had else {}
+            changed = {one: html for one, html in self.blocks.items() if before.get(one) != html}
+            self.events[number] = f"data: {json.dumps(changed)}\n\n".encode()
+        return self.events[number]
+
+
 class Overview:
     """The page, and the events that keep it true."""
 
     def __init__(self, site: Site, live: Live) -> None:
         self._site = site
         self._live = live
-        self._rendered: dict[Language, tuple[Seen, dict[str, str]]] = {}
+        self._shown: dict[Language, Shown] = {}
+        self._numbers = count(1)
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """Answer the page as of the last look."""
-        blocks = self._blocks(language_of(request), await self._live.now())
-        shown = {name: Markup(html) for name, html in blocks.items()}  # noqa: S704  # our templates
-        return self._site.render(request, "overview.html", blocks=shown)
+        shown = self._show(language_of(request), await self._live.now())
+        blocks = {name: Markup(html) for name, html in shown.blocks.items()}  # noqa: S704  # our templates
+        return self._site.render(request, "overview.html", blocks=blocks)
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Send the parts that changed with each look, as server-sent events (HTML, section 9.2)."""
@@ -51,39 +74,44 @@ class Overview:
             }
         )
         await response.prepare(request)
-        language, sent = language_of(request), dict[str, str]()
+        language = language_of(request)
+        sent: Shown | None = None
         try:
-            async for seen in self._live.watch():
-                blocks = self._blocks(language, seen)
-                changed = {one: html for one, html in blocks.items() if sent.get(one) != html}
-                sent = blocks
-                async with asyncio.timeout(WRITE_SECONDS_MAX):
-                    await response.write(f"data: {json.dumps(changed)}\n\n".encode())
-        except (ConnectionError, TimeoutError):
+            async with aclosing(self._live.watch()) as looks:
+                async for seen in looks:
+                    shown = self._show(language, seen)
+                    async with asyncio.timeout(WRITE_SECONDS_MAX):
+                        await response.write(shown.event(sent))
+                    sent = shown
+        except ConnectionError:
             pass  # The browser is gone.
+        except TimeoutError:
+            # Else the connection would stay until the browser has read all that lies in it.
+            if request.transport is not None:
+                request.transport.abort()
         return response
 
-    def _blocks(self, language: Language, seen: Seen) -> dict[str, str]:
+    def _show(self, language: Language, seen: Seen) -> Shown:
         """Render once for all who watch in a language."""
-        last = self._rendered.get(language)
-        if last is None or last[0] is not seen:
+        last = self._shown.get(language)
+        if last is None or last.seen is not seen:
             values = self._values(language, seen)
             blocks = {
                 name: self._site.fragment(language, f"live/{name}.html", **values)
                 for name in BLOCKS
             }
-            self._rendered[language] = last = (seen, blocks)
-        return last[1]
+            self._shown[language] = last = Shown(next(self._numbers), seen, blocks, {})
+        return last
 
     def _values(self, language: Language, seen: Seen) -> dict[str, Any]:
         t, f = Speaker(language), self._site.formats(language)
-        last = seen.looks[-1] if seen.looks else None
+        outcomes, counted_seconds = seen.outcomes()
         return {
             "seen": seen,
-            "last": last,
+            "last": seen.looks[-1] if seen.looks else None,
             "rate": seen.rate_now(),
-            "outcomes": seen.outcomes(),
-            "looked_seconds": LOOK_SECONDS * min(len(seen.looks), LOOKED_MAX),
+            "outcomes": outcomes,
+            "counted_seconds": counted_seconds,
             "rates_chart": _rates_chart(t, f, seen),
             "lag_chart": _lag_chart(t, f, seen),
         }

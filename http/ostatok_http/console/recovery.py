@@ -12,7 +12,8 @@ from aiohttp import web
 
 from ostatok.errors import JournalCut, JournalMismatch, JournalShort, LedgerError, PartitionsChanged
 from ostatok_db.runs import Run, RunReader
-from ostatok_http.console.live import Live, Look, Seen, Standing
+from ostatok_http.console.live import Live
+from ostatok_http.console.looks import Look, Seen, Standing
 from ostatok_http.console.site import Site
 from ostatok_http.journal_check import JournalCheck
 from ostatok_http.parameters import Parameters

@@ -1,6 +1,17 @@
 // Two things that HTML can't do alone: the overview that goes on being true, and "choose all".
 "use strict";
 
+// What came for a block in which something has the focus, until that has gone elsewhere.
+const held = new Map();
+
+function settle(block) {
+  // A link that somebody is about to press must not be taken from under him.
+  const focused = document.activeElement;
+  if (!held.has(block) || (block !== focused && block.contains(focused))) return;
+  block.innerHTML = held.get(block);
+  held.delete(block);
+}
+
 function follow(live) {
   const lost = document.getElementById("lost");
   const events = new EventSource(live.dataset.events);
@@ -8,10 +19,9 @@ function follow(live) {
     lost.hidden = true;
     for (const [name, html] of Object.entries(JSON.parse(event.data))) {
       const block = live.querySelector(`[data-block="${name}"]`);
-      // A link that somebody is about to press must not be taken from under him.
-      if (block && !(name === "recent" && block.contains(document.activeElement))) {
-        block.innerHTML = html;
-      }
+      if (!block) continue;
+      held.set(block, html);
+      settle(block);
     }
     live.dataset.looks = Number(live.dataset.looks || 0) + 1;
   };
@@ -33,5 +43,11 @@ function offerAll(form) {
 }
 
 const live = document.getElementById("live");
-if (live) follow(live);
+if (live) {
+  for (const block of live.querySelectorAll("[data-block]")) {
+    // Only then is it known where the focus has gone.
+    block.addEventListener("focusout", () => setTimeout(() => settle(block)));
+  }
+  follow(live);
+}
 document.querySelectorAll("[data-bulk]").forEach(offerAll);
