@@ -62,7 +62,7 @@ async def test_a_finding_is_shown_with_its_hint(serve: Serve) -> None:
     assert "was made anew (id another" in text
     assert "Restore the old topic; if it is lost, docs/recovery.md says how to go on" in text
     assert 'docs/recovery.md, <span lang="en">“The topic is lost”</span>' in text
-    assert re.findall(r"<pre[^>]*>(.*)</pre>", text) == [
+    assert re.findall(r"<pre[^>]*>(.*?)</pre>", text) == [
         "ostatok topic restore <the folder of your copy>",
         *recovery.TOPIC_LOST.commands[1:],
     ]
