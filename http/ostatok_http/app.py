@@ -80,15 +80,8 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
     progress = Progress(ledger, settings.http_requests_max)
     balances = Balances(settings, ledger, topic, watermark, progress)
     journal_check = JournalCheck(settings, topic, ledger, watermark, metrics)
-    receiver = Receiver(
-        settings,
-        journal,
-        journal_check,
-        watermark,
-        metrics,
-        Verdicts(settings, progress, past),
-        traces,
-    )
+    verdicts = Verdicts(settings, progress, past)
+    receiver = Receiver(settings, journal, journal_check, watermark, metrics, verdicts, traces)
     balance = BalanceEndpoint(balances, metrics)
     history = HistoryEndpoints(balances, balance, past)
     unapplied = Unapplied(ledger, topic, records)
@@ -105,11 +98,8 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
         ("GET", "statement", ORGANIZATION + "/statement", StatementEndpoint(balances, past).get),
         ("GET", "operation", OPERATION, OperationEndpoint(past, unapplied).get),
     )
-    _add_for_operators(
-        app,
-        settings,
-        World(ledger, topic, records, reads, unapplied, journal_check, desk),
-    )
+    world = World(ledger, topic, records, reads, unapplied, journal_check, desk)
+    _add_for_operators(app, settings, world)
     Documents(settings).add_to(app.router)
     looks = {"healthz": health.alive, "readyz": health.ready, "metrics": metrics.page}
     for name, look in looks.items():
