@@ -64,7 +64,7 @@ async def test_without_operators_it_can_be_looked_at_alone(
         ({"action": "redrive"}, "because"),
         ({"other": "x"}, "other"),
         ({"position": ""}, None),
-        ({"action": "correct", "body": "{"}, None),
+        ({"action": "correct", "body": "{", "because": ""}, None),
     ],
 )
 async def test_a_wrong_form_decides_nothing(

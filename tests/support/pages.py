@@ -1,23 +1,33 @@
 """The console's pages, asked for without a browser."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from aiohttp import ClientSession
 
 from ostatok.settings import Settings
+from ostatok.topic import Range
 from support.model import INNS
 from support.payments import payment
-from support.webhooks import Serve, of_database
+from support.webhooks import Serve, TheTopic, of_database
 
 INN = INNS[0]
 PAID = payment(inn=INN)
 
 
+class Held(TheTopic):
+    """A topic that holds what these ledgers have applied, and nothing behind it."""
+
+    async def ranges_async(self, partitions: Iterable[int]) -> dict[int, Range]:
+        """Hold eleven records in each partition."""
+        return dict.fromkeys(partitions, Range(0, 11))
+
+
 async def start(serve: Serve, database: Settings, **settings: Any) -> ClientSession:
     """Start a console."""
     on = {"http_console": True, "http_operators": True}
-    given = {**of_database(database), "database_url": database.database_url, **on, **settings}
-    return await serve(**given)
+    ports = {**of_database(database), "view": Held()}
+    return await serve(**{**ports, "database_url": database.database_url, **on, **settings})
 
 
 async def get(client: ClientSession, path: str, **headers: str) -> tuple[int, str, Any]:
