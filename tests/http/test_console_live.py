@@ -36,7 +36,7 @@ from ostatok_http.console.world import Reads
 from ostatok_http.fill import Fill, Gauges
 from ostatok_http.progress import Progress
 
-MISMATCH = "The topic is not the one the ledger was built from"
+MISMATCH = "Topic and ledger do not fit together"
 NO_PAYMENT = "No payment has come yet"
 SECONDS_MAX = 10
 
@@ -44,6 +44,8 @@ SECONDS_MAX = 10
 async def start(serve: Serve, database: Settings, **ports: Any) -> ClientSession:
     """Start a console."""
     given = {**of_database(database), "database_url": database.database_url, **ports}
+    if "ledger" in ports:
+        ports["ledger"].pool = given["pool"]
     return await serve(http_console=True, **given)
 
 
@@ -198,7 +200,7 @@ async def test_who_does_not_read_is_cut_off(
     monkeypatch.setattr(overview, "WRITE_SECONDS_MAX", 0.2)
     monkeypatch.setattr(Shown, "event", lambda *_: bytes(event_bytes))
     reader, writer = await connect(await start(serve, database))
-    writer.write(b"GET /console/events HTTP/1.1\r\nHost: test\r\n\r\n")
+    writer.write(b"GET /console/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
     async with asyncio.timeout(SECONDS_MAX):
         assert b"200" in await reader.readline()
         while made[0]._watchers:  # noqa: ASYNC110  # aiohttp's handler tells nobody
@@ -254,5 +256,6 @@ async def test_the_drain_begins_before_the_console_lets_go(
         Reads.make(database, given["pool"]),
     )
     app = create_app(load(http_console=True, log_operations=False), ports)
+    app.freeze()
     await app.shutdown()
     assert told == ["drain", "console"]

@@ -9,6 +9,7 @@ from ostatok.journal import Record, headers_of
 from ostatok.topic import Range
 from ostatok_db.batch import Outcome
 from ostatok_db.browsing import Browser, Ranking
+from ostatok_db.pool import Pool
 from ostatok_http.console.live import Live
 from ostatok_http.journal_check import JournalCheck
 from support.payments import PARTITIONS, TOPIC_ID, document, record
@@ -23,6 +24,17 @@ class Stands(EmptyLedger):
     def __init__(self, *next_offsets: int, topic_id: str = TOPIC_ID) -> None:
         self.next_offsets = next_offsets
         self.topic_id = topic_id
+        self.pool: Pool | None = None
+
+    async def open(self) -> None:
+        """Open what else is read from a database, if there is one."""
+        if self.pool is not None:
+            await self.pool.open()
+
+    async def close(self) -> None:
+        """Close it."""
+        if self.pool is not None:
+            await self.pool.close()
 
     async def offsets(self) -> dict[int, tuple[int, str]]:
         """Stand there."""
