@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ostatok.telemetry import Span
 
 PATH_CHARACTERS_MAX = 256
-UNTRACED = frozenset({"healthz", "readyz", "metrics", "console"})
+UNTRACED = frozenset({"healthz", "readyz", "metrics"})
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
@@ -144,7 +144,7 @@ class Traces:
     def of(self, request: web.BaseRequest, route: str) -> Traced | None:
         """Begin the span of a request; None when it is not traced.
 
-        Never of a probe, of a scrape of the metrics, of the console, or of what is not here.
+        Never of a probe, of a scrape of the metrics, or of what has no name, as the console.
         """
         request[TRACED] = None
         if not route or route in UNTRACED:
