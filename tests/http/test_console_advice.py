@@ -132,7 +132,7 @@ def test_an_audit_that_could_not_look_found_nothing() -> None:
     said = {"error": "Kafka did not answer in time.", "hint": "Start it."}
     advice = of_audits([run(exit_status=1, result=said)], NOW)
     assert advice.text == "audit_failed"
-    assert advice.said == ["Kafka did not answer in time.", "Start it."]
+    assert advice.said == ("Kafka did not answer in time.", "Start it.")
 
 
 def section_of(advice: Advice) -> str:

@@ -169,6 +169,6 @@ def of_audits(last_runs: Sequence[Run], now: datetime) -> Advice:
     if result.get("wrong"):
         return AUDIT_FOUND
     if audit.exit_status != 0:
-        said = [str(result[name]) for name in ("error", "hint") if name in result]
+        said = tuple(str(result[name]) for name in ("error", "hint") if name in result)
         return AUDIT_FAILED._replace(said=said)
     return AUDIT_OLD if now - audit.started_at > AUDIT_AGE_MAX else ALL_WELL
