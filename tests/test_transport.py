@@ -136,6 +136,7 @@ async def test_a_worker_without_partitions_looks_around_in_peace() -> None:
     )
     monitoring: Any = Monitoring.__new__(Monitoring)
     monitoring._app = SimpleNamespace(consumer=SimpleNamespace(assignment=set, _thread=thread))
+    monitoring._positions = SimpleNamespace(partitions=12)
     monitoring._progress = Progress()
     monitoring._progress.positioned(yes=True)
     await monitoring._look()

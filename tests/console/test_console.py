@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import uuid
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -264,9 +265,9 @@ def test_who_watches_does_not_hold_up_the_end(console: Console) -> None:
     given = {f"{PREFIX}HTTP_PORT": str(port), f"{PREFIX}HTTP_DRAIN_SECONDS": "60"}
     process = console.system.start("http", log="ending.log", **given)
     console.system.wait_ready(port, process)
-    watching = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    watching.request("GET", "/console/events")
-    assert watching.getresponse().readline().startswith(b"data: ")
-    process.terminate()
-    assert process.wait(20) == 0
-    watching.close()
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as watching:
+        watching.request("GET", "/console/events")
+        with watching.getresponse() as events:
+            assert events.readline().startswith(b"data: ")
+            process.terminate()
+            assert process.wait(20) == 0
