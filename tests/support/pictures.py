@@ -76,7 +76,6 @@ def _take_all(system: System, browser: Browser, address: str) -> None:
         ("operation-ru-dark", f"/operations/{paid['operation_id']}/", _RUSSIAN_NIGHT),
         ("conflict", f"/conflicts/{conflict}/", {}),
         ("dead-letters", "/dead-letters/", {}),
-        ("recovery", "/recovery/", {}),
     )
     for name, path, options in pictures:
         given: dict[str, Any] = {"locale": "en-GB", "viewport": DESK, "color_scheme": "light"}
