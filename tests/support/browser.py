@@ -15,7 +15,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-INSTALL_SECONDS_MAX = 900
+INSTALL_SECONDS_MAX = 300
 ADVICE = (
     "No Chromium is there for the console's tests. Install one: `apt-get install chromium`, or "
     "`.venv/bin/python -m playwright install --with-deps chromium`."
