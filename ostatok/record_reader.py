@@ -26,7 +26,7 @@ SILENT_SECONDS_MAX = 20.0
 """How long nothing may come while something is still to come, unless told otherwise."""
 
 PARTITION_BYTES_MAX = 1_048_576
-"""How much of a partition comes with one request, unless told otherwise; a longer record comes."""
+"""How much of a partition comes with one request; a longer record comes."""
 
 FIRST_BYTES_MAX = 16_384
 """The same when one record of each partition is all that is wanted."""
@@ -39,16 +39,11 @@ class RecordReader:
     """Reads what lies in a range of each of some partitions."""
 
     def __init__(
-        self,
-        settings: Settings,
-        name: str,
-        silent_seconds_max: float = SILENT_SECONDS_MAX,
-        partition_bytes_max: int = PARTITION_BYTES_MAX,
+        self, settings: Settings, name: str, silent_seconds_max: float = SILENT_SECONDS_MAX
     ) -> None:
         """Be the reader of that name; connects when it is asked to read."""
         self._settings = settings
         self._name = name
-        self._partition_bytes_max = partition_bytes_max
         self._silent_seconds_max = silent_seconds_max
 
     def read_all(self, bounds: Bounds) -> list[Record]:
@@ -86,9 +81,7 @@ class RecordReader:
         self, bounds: Bounds, chunk_records: int, *, firsts_alone: bool, until: float = inf
     ) -> Generator[list[Record]]:
         left = {one: end for one, (first, end) in bounds.items() if first < end}
-        bytes_max = self._partition_bytes_max
-        if firsts_alone:
-            bytes_max = min(bytes_max, FIRST_BYTES_MAX)
+        bytes_max = FIRST_BYTES_MAX if firsts_alone else PARTITION_BYTES_MAX
         with self._consumer(bytes_max) as consumer:
             topic = self._settings.topic
             consumer.assign([TopicPartition(topic, one, bounds[one][0]) for one in left])
@@ -113,7 +106,7 @@ class RecordReader:
         milliseconds = int(moment.timestamp() * 1000)
         topic = self._settings.topic
         asked = [TopicPartition(topic, partition, milliseconds) for partition in partitions]
-        with self._consumer(self._partition_bytes_max) as consumer:
+        with self._consumer(PARTITION_BYTES_MAX) as consumer:
             found = consumer.offsets_for_times(asked, timeout=self._silent_seconds_max)
         for one in found:
             if one.error is not None:

@@ -132,7 +132,7 @@ class DeadLetterEndpoints:
 
     async def show(self, request: web.Request) -> Ok:
         """Answer a dead letter whole: with its record, and all that was decided about it."""
-        position = _position_of(request)
+        position = position_of(request)
         Parameters(request.query).check()
         return await self._answer(lambda letters: _whole(letters, letters.at(*position)))
 
@@ -166,7 +166,8 @@ def _name(position: Position) -> str:
     return f"{position.partition}:{position.offset}"
 
 
-def _position_of(request: web.Request) -> Position:
+def position_of(request: web.Request) -> Position:
+    """Give the position of the address, or answer 404 for what is none."""
     try:
         return parameters.position(request.match_info["position"])
     except ValueError:
@@ -176,7 +177,7 @@ def _position_of(request: web.Request) -> Position:
 def _wish(request: web.Request) -> Wish:
     """Read what both decisions are told, before the body."""
     require_kind(request)
-    position = _position_of(request)
+    position = position_of(request)
     query = Parameters(request.query, *names_of(DECISION_PARAMETERS))
     again, dry_run = AGAIN.of(query), DRY_RUN.of(query)
     given, by = request.headers.getall(BY_HEADER, []), ""

@@ -24,10 +24,10 @@ ENTRIES_MAX = 10**18 - 1
 
 NEWEST, OLDEST = "newest", "oldest"
 
-_JUST_AFTER = timedelta(microseconds=1)
+JUST_AFTER = timedelta(microseconds=1)
 """Dates of the ledger are microseconds: before this much later is the same as up to."""
 
-_BEFORE_ALL = Point(0, Decimal("0.00"))
+BEFORE_ALL = Point(0, Decimal("0.00"))
 
 AT = optional(
     "at",
@@ -96,7 +96,7 @@ class HistoryEndpoints:
             return _point(inn, answered, await self._history.at_offset(inn, position.offset))
         if at is not None:
             answered = await self._balances.read_for(inn, request)
-            return _point(inn, answered, await self._history.before(inn, at + _JUST_AFTER))
+            return _point(inn, answered, await self._history.before(inn, at + JUST_AFTER))
         return await self._now.of(inn, request)
 
     async def log(self, request: web.Request) -> Ok:
@@ -146,7 +146,7 @@ async def bounds(
 ) -> tuple[Point, Point]:
     """Give where the log stood just before each of two times: at its ends for None."""
     # In this order: what is paid in between can only lie behind the start.
-    start = await history.before(inn, since) if since else _BEFORE_ALL
+    start = await history.before(inn, since) if since else BEFORE_ALL
     end = await (history.before(inn, until) if until else history.last(inn))
     if start is None or end is None:
         refuse_organization()

@@ -37,8 +37,6 @@ QUEUE_NEVER_FULL = 100
 
 OLDEST_SECONDS_MAX = 2.0
 """How long Kafka may take to show the oldest records that are not applied."""
-OLDEST_BYTES_MAX = 16_384
-"""What comes of a partition for one of its records."""
 
 LOGGING = {
     "version": 1,
@@ -87,12 +85,7 @@ class App(faust.App):
         self.positions = Positions(self.journal, self._looking, self.progress)
         self.records = RecordReader(settings, "careful")
         self.traces = Traces.make(settings)
-        oldest = RecordReader(
-            settings,
-            "oldest",
-            silent_seconds_max=OLDEST_SECONDS_MAX,
-            partition_bytes_max=OLDEST_BYTES_MAX,
-        )
+        oldest = RecordReader(settings, "oldest", silent_seconds_max=OLDEST_SECONDS_MAX)
         self.monitoring = Monitoring(self, settings, self.journal, self.positions, oldest)
 
     def worker_init(self) -> None:

@@ -12,9 +12,10 @@ from ostatok_db.browsing import Browser, Conflict, Place
 from ostatok_db.history import History
 from ostatok_http import parameters
 from ostatok_http.console.fields import digits, period
-from ostatok_http.console.letters import PAGE_ROWS, position_of
+from ostatok_http.console.letters import PAGE_ROWS
 from ostatok_http.console.raw import Raw
 from ostatok_http.console.site import Site
+from ostatok_http.dead_letters import position_of
 from ostatok_http.desk import Desk
 from ostatok_http.parameters import Parameters
 from ostatok_http.ports import RecordSource

@@ -29,7 +29,7 @@ from ostatok_http.bodies import BODY_SECONDS_MAX
 from ostatok_http.console.fields import period
 from ostatok_http.console.raw import Raw
 from ostatok_http.console.site import WHO_COOKIE, Site, require_same_origin, set_cookie
-from ostatok_http.dead_letters import REASON_CHARACTERS_MAX
+from ostatok_http.dead_letters import REASON_CHARACTERS_MAX, position_of
 from ostatok_http.letter_desk import (
     BECAUSE_CHARACTERS_MAX,
     BY_CHARACTERS_MAX,
@@ -205,14 +205,6 @@ async def read_form(request: web.Request) -> MultiDict[str]:
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
     return MultiDict((name, value) for name, value in posted.items() if isinstance(value, str))
-
-
-def position_of(request: web.Request) -> Position:
-    """Give the position of the address, or answer 404 for what is none."""
-    try:
-        return parameters.position(request.match_info["position"])
-    except ValueError:
-        raise web.HTTPNotFound from None
 
 
 def _given(

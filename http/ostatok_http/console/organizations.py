@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ from ostatok_http.console.fields import digits, local_moment, period
 from ostatok_http.console.site import Site, language_of
 from ostatok_http.console.texts import Speaker
 from ostatok_http.giving_up import give_up
-from ostatok_http.history import ENTRIES_MAX
+from ostatok_http.history import BEFORE_ALL, ENTRIES_MAX, JUST_AFTER
 from ostatok_http.parameters import Parameters
 
 PAGE_ROWS = 50
@@ -138,7 +138,7 @@ class Organizations:
         whole = await self._browser.organization(inn) if is_inn(inn) else None
         if whole is None:
             raise web.HTTPNotFound
-        start = (await self._history.before(inn, since) if since else None) or Point(0, Decimal(0))
+        start = (await self._history.before(inn, since) if since else None) or BEFORE_ALL
         end = (await self._history.before(inn, until) if until else None) or Point(
             whole.entries, whole.balance
         )
@@ -151,7 +151,7 @@ class Organizations:
             "following": top - 1 if first < top else None,
             "chart": await self._chart(request, whole, start, end),
             "at": at,
-            "at_point": await self._history.before(inn, at + _JUST_AFTER) if at else None,
+            "at_point": await self._history.before(inn, at + JUST_AFTER) if at else None,
             "since": since,
             "until": until,
             "start": start,
@@ -190,9 +190,6 @@ class Organizations:
             lambda rubles: f.money(Decimal(str(rubles)).quantize(Decimal("0.01"))),
         )
         return line(t("organization.chart"), points, across, upward, steps=True)
-
-
-_JUST_AFTER = timedelta(microseconds=1)
 
 
 def _utc(timestamp: float) -> datetime:
