@@ -14,6 +14,10 @@ from ostatok.local.bodies import organization_inn
 from ostatok.settings import Settings
 
 QUEUED_MAX = 100_000
+REPEATED_MAX = 200_000
+"""Operations that may be repeated: the first ones. All of ten million would be gigabytes."""
+
+UNREADABLE = b"no payment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,10 @@ class Mix:
     """The share that repeats an earlier one, byte for byte."""
     conflicts: float = 0.0
     """The share that repeats an earlier operation with another amount."""
+    unreadable: float = 0.0
+    """The share that can be no payment."""
+    busiest: float = 0.0
+    """The share of one organization, beside what falls to it as to any other."""
 
 
 def bodies(mix: Mix, seed: int = 1) -> Iterator[tuple[str, bytes]]:
@@ -36,14 +44,18 @@ def bodies(mix: Mix, seed: int = 1) -> Iterator[tuple[str, bytes]]:
     sent: list[tuple[str, str]] = []
     for _ in range(mix.payments):
         roll = pick.random()
+        if roll >= 1 - mix.unreadable:
+            yield pick.choice(inns), UNREADABLE
+            continue
         if sent and roll < repeats:
             inn, operation_id = pick.choice(sent)
             kopecks = _kopecks(operation_id) + (roll >= mix.duplicates)
         else:
-            inn = pick.choice(inns)
+            is_busiest = mix.busiest and pick.random() < mix.busiest
+            inn = inns[0] if is_busiest else pick.choice(inns)
             operation_id = str(uuid.UUID(int=pick.getrandbits(128), version=4))
             kopecks = _kopecks(operation_id)
-            if repeats:
+            if repeats and len(sent) < REPEATED_MAX:
                 sent.append((inn, operation_id))
         yield inn, body(inn, operation_id, kopecks)
 
