@@ -18,7 +18,7 @@ run: .venv/local ## the whole system on this machine; ARGS='--port 8123' passes 
 	@exec $(BIN)/ostatok up $(ARGS)
 
 test: check .venv/browser ## format, lint, types and tests: what CI runs; ARGS='-k balance' passes arguments on
-	$(BIN)/pytest -m 'not long' $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not long' $(ARGS)
 
 test-long: .venv/browser ## the tests that take minutes
 	$(BIN)/pytest -m long $(ARGS)

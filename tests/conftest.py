@@ -10,10 +10,24 @@ from support.payments import PARTITIONS, TOPIC, TOPIC_ID
 from support.services import Rows, Services, running_services
 from support.system import System
 
+from ostatok.local.ports import PORTS, keep
 from ostatok.settings import Settings, load
 from ostatok_db.connection import conninfo
 from ostatok_db.ledger import Ledger
 from ostatok_db.migrate import adopt_topic
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Share the ports out among the processes that run tests side by side.
+
+    A port that one was given, and listens on later, is free for any other until then.
+    """
+    given = getattr(config, "workerinput", None)  # pytest-xdist's; None in the only process.
+    if given is not None:
+        own = int(given["workerid"].removeprefix("gw"))
+        for port in PORTS:
+            if port % given["workercount"] != own:
+                keep(port)
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,10 @@ import socket
 
 from ostatok.errors import LocalError
 
-# Below 32768, where Linux begins to hand out ports to outgoing connections: while a part is
-# down, a client that dials its port again and again could otherwise be given that very port.
-_LOWEST, _HIGHEST = 20_000, 32_000
+PORTS = range(20_000, 32_000)
+"""Below 32768, where Linux begins to hand out ports to outgoing connections: while a part is down,
+a client that dials its port again and again could otherwise be given that very port."""
+
 _TRIES = 1000
 _given: set[int] = set()
 
@@ -36,11 +37,11 @@ def free_port() -> int:
     services of one process apart.
     """
     for _ in range(_TRIES):
-        port = random.randrange(_LOWEST, _HIGHEST)  # noqa: S311 - no secret
+        port = random.choice(PORTS)  # noqa: S311 - no secret
         if port not in _given and _is_free(port):
             _given.add(port)
             return port
-    raise LocalError(f"There is no free port between {_LOWEST} and {_HIGHEST}.")
+    raise LocalError(f"There is no free port between {PORTS[0]} and {PORTS[-1]}.")
 
 
 def keep(port: int) -> None:
