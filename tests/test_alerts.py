@@ -74,7 +74,7 @@ def test_links_of_the_document_lead_somewhere() -> None:
         "stddev(up)",
         "sum without (job) (up)",
         "rate(up[5m] offset 1h)",
-        "up offset 1h",
+        "up @ 0",
         "max_over_time(up[5m])",
         "rate(sum(up)[5m:1m])",
         "up + up",

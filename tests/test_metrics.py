@@ -137,8 +137,9 @@ def live(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         port = free_port()
         alone = system.start("http", log="alone.log", **{f"{PREFIX}HTTP_PORT": str(port)})
         system.wait_ready(port, alone)
+        undecided = "ostatok_http_undecided_dead_letters", frozenset({("topic", settings.topic)})
         wait_until(
-            lambda: read_page(port).value("ostatok_http_undecided_dead_letters") == 1,
+            lambda: read_page(port).values.get(undecided) == 1,
             "the dead letter is counted",
             LOOK_SECONDS_MAX,
         )

@@ -71,8 +71,10 @@ VALUES (%(topic)s, %(partition)s, %(offset)s, %(decision)s, %(reason)s, %(new_pa
         %(new_offset)s, %(decided_by)s);
 
 -- name: count_undecided
--- How many dead letters nobody has decided about. It looks at each: 0.1 s at a hundred thousand.
-SELECT count(*) FROM dead_letter AS dead
+-- How many dead letters nobody has decided about, and for how many seconds the oldest has waited.
+-- It looks at each: 0.1 s at a hundred thousand.
+SELECT count(*), coalesce(greatest(extract(epoch FROM now() - min(received_at)), 0), 0)::float8
+FROM dead_letter AS dead
 WHERE dead.topic = %(topic)s AND NOT EXISTS (
     SELECT FROM ostatok_service.dead_letter_decision AS made
     WHERE made.topic = dead.topic AND made.partition = dead.partition

@@ -2,13 +2,22 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 
-from ostatok.errors import LedgerUnavailable
+from ostatok.errors import LedgerNotMigrated
 from ostatok.settings import Settings
 from ostatok_db.pool import Pool, PoolUse
 from ostatok_db.queries import queries
+
+
+class Undecided(NamedTuple):
+    """The dead letters that nobody has decided about."""
+
+    letters: int
+    oldest_seconds: float
+    """Since the oldest of them was received; 0 when there is none."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -62,21 +71,19 @@ class Reader:
         """How many partitions the journal has."""
         partitions = len(await self.offsets())
         if not partitions:
-            raise LedgerUnavailable(
-                f"The ledger knows no topic {self._topic}.", hint="Run `ostatok migrate`."
-            )
+            raise LedgerNotMigrated(f"The ledger knows no topic {self._topic}.")
         return partitions
 
     async def check(self) -> None:
         """Return when database and schema are there."""
         await self.partitions()
 
-    async def undecided_dead_letters(self) -> int:
-        """How many dead letters nobody has decided about."""
+    async def undecided_dead_letters(self) -> Undecided:
+        """How many dead letters nobody has decided about, and how long the oldest waits."""
         async with self._pool.connection() as connection:
             cursor = await connection.execute(queries["count_undecided"], {"topic": self._topic})
             row = await cursor.fetchone()
-        return 0 if row is None else int(row[0])
+        return Undecided(0, 0.0) if row is None else Undecided(*row)
 
     def pool_use(self) -> PoolUse:
         """How much of the connections is in use. Asks nobody."""

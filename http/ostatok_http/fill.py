@@ -65,6 +65,13 @@ class Gauges:
             "undecided_dead_letters",
             "Dead letters that nobody has redriven or discarded, counted once a minute",
             "livemax",
+            "topic",
+        )
+        self.oldest_undecided_seconds = gauge(
+            "oldest_undecided_dead_letter_seconds",
+            "Time since the oldest of them was received; 0 when there is none",
+            "livemax",
+            "topic",
         )
 
 
@@ -79,6 +86,7 @@ class Fill:
         self._gauges = gauges
         # They are the same for all workers of a service.
         self._counts_dead_letters = settings.http_worker == 0
+        self._topic = settings.topic
         self._waited_seconds = 0.0
         self._refused = 0
 
@@ -122,4 +130,7 @@ class Fill:
         except LedgerError as error:  # Also when the right to look at the decisions is missing.
             log.info("dead_letters_uncounted", reason=str(error))
         else:
-            self._gauges.undecided_dead_letters.set(undecided)
+            # By label, so that there is no figure before the first: 0 would say that all is well.
+            self._gauges.undecided_dead_letters.labels(self._topic).set(undecided.letters)
+            oldest_seconds = undecided.oldest_seconds
+            self._gauges.oldest_undecided_seconds.labels(self._topic).set(oldest_seconds)

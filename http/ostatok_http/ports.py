@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 from ostatok.journal import Record
 from ostatok.topic import Range
 from ostatok_db.pool import PoolUse
-from ostatok_db.reading import Standing
+from ostatok_db.reading import Standing, Undecided
 
 RecordHeaders = list[tuple[str, bytes]]
 
@@ -111,8 +111,8 @@ class LedgerReader(Protocol):
     async def check(self) -> None:
         """Return when database and schema are there."""
 
-    async def undecided_dead_letters(self) -> int:
-        """How many dead letters nobody has decided about."""
+    async def undecided_dead_letters(self) -> Undecided:
+        """How many dead letters nobody has decided about, and how long the oldest waits."""
         ...
 
     def pool_use(self) -> PoolUse:

@@ -2,18 +2,23 @@
 
 import asyncio
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiohttp import ClientSession
 from support.operators import DEAD_LETTERS, ME, StartOperators
+from support.payments import MOMENT, TOPIC
 from support.webhooks import JSON, EmptyLedger, RecordingJournal, Serve
 
 from ostatok.errors import LedgerUnavailable
 from ostatok_db.pool import PoolUse
+from ostatok_db.reading import Undecided
 from ostatok_http import fill
 from ostatok_http.ports import Queue
 
 SECONDS_MAX = 10
+UNDECIDED = f'ostatok_http_undecided_dead_letters{{topic="{TOPIC}"}}'
+OLDEST = f'ostatok_http_oldest_undecided_dead_letter_seconds{{topic="{TOPIC}"}}'
 OFTEN_SECONDS = 0.01
 
 
@@ -37,12 +42,12 @@ class BusyLedger(EmptyLedger):
         self.looks += 1
         return PoolUse(4, 0, 4, 3, 0.5 * self.looks, self.looks)
 
-    async def undecided_dead_letters(self) -> int:
-        """Have five, but not know it the first time."""
+    async def undecided_dead_letters(self) -> Undecided:
+        """Have five, the oldest of a minute ago, but not know it the first time."""
         self.counts += 1
         if self.counts == 1:
             raise LedgerUnavailable
-        return 5
+        return Undecided(5, 60.0)
 
 
 async def until(client: ClientSession, *lines: str) -> str:
@@ -80,7 +85,7 @@ async def test_looks_go_on(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(fill, "LOOKS_A_COUNT", 2)
     ledger = BusyLedger()
     client = await serve(ledger=ledger)
-    page = await until(client, "ostatok_http_undecided_dead_letters 5.0")
+    page = await until(client, f"{UNDECIDED} 5.0", f"{OLDEST} 60.0")
     found = re.search(r"^ostatok_http_database_refused_reads_total (\S+)$", page, re.MULTILINE)
     assert found
     looks = float(found[1])
@@ -94,8 +99,25 @@ async def test_dead_letters_that_nobody_decided_about_are_counted(
     """Whoever discards one makes them one less."""
     monkeypatch.setattr(fill, "LOOK_SECONDS", OFTEN_SECONDS)
     client = await start_operators()
-    await until(client, "ostatok_http_undecided_dead_letters 3.0")
+    page = await until(client, f"{UNDECIDED} 3.0")
+    seconds = re.search(rf"^{re.escape(OLDEST)} (\S+)$", page, re.MULTILINE)
+    assert seconds
+    since = datetime.now(UTC) - timedelta(seconds=float(seconds[1]))
+    assert abs(since - MOMENT) < timedelta(minutes=1)
     discard, because = f"{DEAD_LETTERS}/7:1/discard/", b'{"because": "rubbish"}'
     async with client.post(discard, data=because, headers=JSON | ME) as answer:
         assert answer.status == 200, await answer.text()
-    await until(client, "ostatok_http_undecided_dead_letters 2.0")
+    await until(client, f"{UNDECIDED} 2.0")
+
+
+async def test_who_has_not_counted_shows_no_figure(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not 0, which would say that nobody has to decide."""
+    monkeypatch.setattr(fill, "LOOK_SECONDS", OFTEN_SECONDS)
+    monkeypatch.setattr(fill, "LOOKS_A_COUNT", 10_000)
+    ledger = BusyLedger()
+    client = await serve(ledger=ledger)
+    page = await until(client, "ostatok_http_database_waiting_reads 3.0")
+    assert ledger.counts == 1
+    assert f"{UNDECIDED} " not in page

@@ -10,6 +10,7 @@ from ostatok.topic import Range
 from ostatok_db.batch import Outcome
 from ostatok_db.browsing import Browser, Ranking
 from ostatok_db.pool import Pool
+from ostatok_db.reading import Undecided
 from ostatok_http.console.live import Live
 from ostatok_http.journal_check import JournalCheck
 from support.payments import PARTITIONS, TOPIC_ID, document, record
@@ -112,7 +113,7 @@ class Frozen(Stands):
         """Freeze."""
         return await self.freeze()
 
-    async def undecided_dead_letters(self) -> int:
+    async def undecided_dead_letters(self) -> Undecided:
         """Freeze."""
         return await self.freeze()
 

@@ -66,8 +66,8 @@ def vector(value: Value) -> Vector:
 
 def select(selector: Any, series: Series) -> dict[Labels, Sequence[Sample]]:
     """The series that a selector names."""
-    if selector.offset is not None or selector.at is not None:
-        raise Unsupported(f"offset or @ in {selector.prettify()}")
+    if selector.at is not None:
+        raise Unsupported(f"@ in {selector.prettify()}")
     if selector.matchers.or_matchers:
         raise Unsupported(f"or between matchers in {selector.prettify()}")
     return {
@@ -94,6 +94,8 @@ def _within(samples: Sequence[Sample], after: float, up_to: float) -> Sequence[S
 
 def _latest(selector: Any, series: Series, at: float) -> Vector:
     found: Vector = {}
+    if selector.offset is not None:
+        at -= selector.offset.total_seconds()
     for labels, samples in select(selector, series).items():
         recent = _within(samples, at - LOOKBACK_SECONDS, at)
         if recent and recent[-1].value is not None:
@@ -107,6 +109,8 @@ def _call(call: Any, series: Series, at: float) -> Vector:
         (matrix,) = call.args
         if not isinstance(matrix, parser.MatrixSelector):
             raise Unsupported(f"a subquery in {call.prettify()}")
+        if matrix.vector_selector.offset is not None:
+            raise Unsupported(f"the offset of a range in {call.prettify()}")
         seconds = matrix.range.total_seconds()
         found: Vector = {}
         for labels, samples in select(matrix.vector_selector, series).items():
@@ -241,11 +245,16 @@ def _binary(name: str, modifier: Any, left: Value, right: Value) -> Vector:
         raise Unsupported(f"on or ignoring with labels, of {name}")
     on_nothing = modifier is not None and modifier.matching is not None
     first = vector(left)
-    if name in {"and", "or"}:
+    if name in {"and", "or", "unless"}:
         second = vector(right)
         keys = {_key(labels, on_nothing=on_nothing) for labels in second}
-        if name == "and":
-            return {one: v for one, v in first.items() if _key(one, on_nothing=on_nothing) in keys}
+        if name != "or":
+            wanted = name == "and"
+            return {
+                one: v
+                for one, v in first.items()
+                if (_key(one, on_nothing=on_nothing) in keys) == wanted
+            }
         there = {_key(labels, on_nothing=on_nothing) for labels in first}
         rest = ((one, v) for one, v in second.items() if _key(one, on_nothing=False) not in there)
         return first | dict(rest)

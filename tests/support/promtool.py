@@ -119,10 +119,13 @@ def _humanize(value: float) -> str:
 
 
 def _humanize_duration(seconds: float) -> str:
-    if not 1 <= seconds < 86_400:
+    if seconds < 1:
         raise Unsupported(f"humanizeDuration of {seconds}")
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d {hours}h {minutes}m {rest}s"
     if hours:
         return f"{hours}h {minutes}m {rest}s"
     return f"{minutes}m {rest}s" if minutes else f"{seconds:.4g}s"

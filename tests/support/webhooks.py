@@ -13,7 +13,7 @@ from ostatok.settings import Settings
 from ostatok.topic import Range
 from ostatok_db.history import History
 from ostatok_db.pool import Pool, PoolUse
-from ostatok_db.reading import Reader, Standing
+from ostatok_db.reading import Reader, Standing, Undecided
 from ostatok_http.ports import Position, Queue, RecordHeaders
 from support.payments import PARTITIONS, README_PAYMENT, TOPIC_ID
 
@@ -133,9 +133,9 @@ class EmptyLedger:
     async def check(self) -> None:
         """Be well."""
 
-    async def undecided_dead_letters(self) -> int:
+    async def undecided_dead_letters(self) -> Undecided:
         """Have none."""
-        return 0
+        return Undecided(0, 0.0)
 
     def pool_use(self) -> PoolUse:
         """Use one connection of four."""
