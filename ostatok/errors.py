@@ -18,6 +18,7 @@ OstatokError
 │       └── JournalShort         it ends before the ledger's offset
 ├── LedgerError
 │   ├── LedgerUnavailable    Postgres is away; wait and try again
+│   │   └── LedgerNotMigrated    schema or topic are not in it yet; `ostatok migrate`
 │   ├── LedgerBehind         it has not applied yet what is asked for; try again
 │   ├── LedgerGap            a batch begins beyond the ledger's offset; end, and read from there
 │   ├── RecordRefused        the database refuses one record for itself; find it, bury it
@@ -109,6 +110,13 @@ class LedgerError(OstatokError):
 
 class LedgerUnavailable(LedgerError):
     """The database can't be reached."""
+
+
+class LedgerNotMigrated(LedgerUnavailable):
+    """The ledger's schema is not there."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message, hint="Run `ostatok migrate`.")
 
 
 class LedgerBehind(LedgerError):

@@ -51,7 +51,7 @@ class Settings(BaseSettings):
         description="true when http reaches Postgres through PgBouncer in transaction mode; "
         "stream and migrate always connect directly",
     )
-    database_pool_connections: Annotated[int, Field(ge=1, le=100)] = Field(
+    database_pool_connections: Annotated[int, Field(ge=2, le=100)] = Field(
         4, description="connections of one http process at the most"
     )
     database_timeout_seconds: Seconds = Field(
@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     )
     http_operators: bool = Field(
         False,
-        description="true: http answers at `/api/dead-letters/` too, and the console lets decide: "
+        description="true: `/api/dead-letters/` and the console's decisions are on: "
         "anyone who reaches the port can redrive and discard; nobody is asked who they are",
     )
     http_names: str | None = Field(

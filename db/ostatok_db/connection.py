@@ -9,6 +9,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from ostatok.errors import (
     LedgerCorrupt,
     LedgerError,
+    LedgerNotMigrated,
     LedgerUnavailable,
     OperationTaken,
     RecordRefused,
@@ -104,7 +105,7 @@ def map_error(error: psycopg.Error) -> LedgerError:
     """Which of our errors an error of psycopg is: by its SQLSTATE, by its type when it has none."""
     state = error.sqlstate
     if state in NOT_MIGRATED:
-        return LedgerUnavailable("The ledger's schema is not there.", hint="Run `ostatok migrate`.")
+        return LedgerNotMigrated()
     if state is None:
         transient = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     else:

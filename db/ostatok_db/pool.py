@@ -29,7 +29,7 @@ class PoolUse(msgspec.Struct, frozen=True):
     waiting: int
     """Reads that wait for a connection."""
     waited_seconds: float
-    """Of all reads that had to wait and then got one."""
+    """Of all reads that had to wait, also of those that got none in the end."""
     refused: int
     """Reads that got none: they waited too long, or too many did."""
 
@@ -114,12 +114,12 @@ class Pool:
 
 
 class Share:
-    """Half of a pool's connections, and one at the least: who reads by it leaves some to others."""
+    """Half of a pool's connections: who reads by it leaves the others to others."""
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self._pool = pool
         self._seconds = settings.database_timeout_seconds
-        self._free = asyncio.Semaphore(max(1, settings.database_pool_connections // 2))
+        self._free = asyncio.Semaphore(settings.database_pool_connections // 2)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:

@@ -40,6 +40,7 @@ from ostatok_http.progress import Progress
 from ostatok_http.publisher import Publisher
 from ostatok_http.receiver import Receiver
 from ostatok_http.statement import StatementEndpoint
+from ostatok_http.story import Stories
 from ostatok_http.traces import Traces
 from ostatok_http.unapplied import TAIL_SECONDS_MAX, Unapplied
 from ostatok_http.verdicts import Verdicts
@@ -96,7 +97,7 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
         ("GET", "balance", BALANCE.format("{inn:[^/]*}"), history.balance),
         ("GET", "log", ORGANIZATION + "/log", history.log),
         ("GET", "statement", ORGANIZATION + "/statement", StatementEndpoint(balances, past).get),
-        ("GET", "operation", OPERATION, OperationEndpoint(past, unapplied).get),
+        ("GET", "operation", OPERATION, OperationEndpoint(Stories(past, unapplied)).get),
     )
     world = World(ledger, topic, records, reads, unapplied, journal_check, desk)
     _add_for_operators(app, settings, world)

@@ -1,6 +1,5 @@
 """The receipt of an operation: every record of it, and what became of each."""
 
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -9,22 +8,20 @@ from aiohttp import hdrs, web
 
 from ostatok.journal import Entry, rfc3339
 from ostatok.payment import is_operation_id
-from ostatok_db.batch import Outcome
-from ostatok_db.history import History, OperationRecord
+from ostatok_db.history import OperationRecord
 from ostatok_http.ok import Ok
 from ostatok_http.parameters import Parameters
-from ostatok_http.shapes import AcceptedRecord, AppliedRecord, Operation, Record, encode
-from ostatok_http.unapplied import Unapplied
+from ostatok_http.shapes import AcceptedRecord, Operation, Record, encode
+from ostatok_http.story import Stories, Story
 
 KOPECK = Decimal("0.01")
 
 
 class OperationEndpoint:
-    """Looks an operation up: in the ledger, and when it is not there in what is not applied yet."""
+    """Tells an operation's story as JSON."""
 
-    def __init__(self, history: History, unapplied: Unapplied) -> None:
-        self._history = history
-        self._unapplied = unapplied
+    def __init__(self, stories: Stories) -> None:
+        self._stories = stories
 
     async def get(self, request: web.Request) -> Ok:
         """Answer 200 with the operation's records, or 404 when the journal has none."""
@@ -32,41 +29,31 @@ class OperationEndpoint:
         if not is_operation_id(operation_id):
             _refuse()
         Parameters(request.query).check()
-        records = await self._recorded(operation_id)
-        if not _is_applied(records):
-            # A dead one may have been redriven, or the next record of it is no rubbish.
-            entries = await self._unapplied.of(operation_id)
-            # What was not applied when the ledger was asked, and was when the journal was.
-            records = await self._recorded(operation_id)
-            if entries and not _is_applied(records):
-                records = [*map(_accepted, entries), *records]
+        story = await self._stories.of(operation_id)
+        if story.tail_error is not None:
+            raise story.tail_error
+        records = [*map(_accepted, story.accepted), *_recorded(story)]
         if not records:
             _refuse()
-        status = str(records[0].__struct_config__.tag)
-        body = Operation(operation_id, status, records)
+        body = Operation(operation_id, story.status, records)
         return Ok(encode(body), {hdrs.CACHE_CONTROL: "no-store"})
-
-    async def _recorded(self, operation_id: str) -> list[Record]:
-        """Give the records that have their outcome, the applied one first."""
-        records = await self._history.records_of(operation_id)
-        fields = [_fields(record) for record in records]
-        if records and records[0].outcome is Outcome.APPLIED:
-            entry = await self._history.entry_of(records[0], operation_id)
-            fields[0] |= {
-                "entry": entry.entry,
-                "previous_balance": entry.previous_balance,
-                "new_balance": entry.new_balance,
-                "created_at": rfc3339(entry.created_at),
-            }
-        return msgspec.convert(fields, list[Record])
 
 
 def _refuse() -> NoReturn:
     raise web.HTTPNotFound
 
 
-def _is_applied(records: Sequence[Record]) -> bool:
-    return bool(records) and isinstance(records[0], AppliedRecord)
+def _recorded(story: Story) -> list[Record]:
+    """Give the records that have their outcome, the applied one first."""
+    fields = [_fields(record) for record in story.records]
+    if story.entry is not None:
+        fields[0] |= {
+            "entry": story.entry.entry,
+            "previous_balance": story.entry.previous_balance,
+            "new_balance": story.entry.new_balance,
+            "created_at": rfc3339(story.entry.created_at),
+        }
+    return msgspec.convert(fields, list[Record])
 
 
 def _fields(record: OperationRecord) -> dict[str, Any]:

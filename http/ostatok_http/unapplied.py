@@ -7,7 +7,7 @@ from contextlib import closing
 from threading import Event
 
 from ostatok import journal
-from ostatok.errors import JournalUnavailable, LedgerBehind, LedgerUnavailable
+from ostatok.errors import JournalUnavailable, LedgerBehind, LedgerNotMigrated
 from ostatok.journal import Entry
 from ostatok_http.next_flight import NextFlight
 from ostatok_http.ports import LedgerReader, RecordSource, TopicView
@@ -56,7 +56,7 @@ class Unapplied:
     async def _read(self) -> Found:
         stored = await self._ledger.offsets()
         if not stored:
-            raise LedgerUnavailable("The ledger knows no topic.", hint="Run `ostatok migrate`.")
+            raise LedgerNotMigrated("The ledger knows no topic.")
         held = await self._topic.ranges_async(stored)
         bounds = {
             partition: (max(next_offset, held[partition].earliest), held[partition].end)

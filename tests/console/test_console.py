@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 from support.console import PHONE, Console, Open
+from support.foreign import produce
 from support.journal import INNS
 from support.payments import PARTITIONS, document
 from support.signals import frozen, with_children
@@ -21,6 +22,9 @@ from ostatok.local.ports import free_port
 from ostatok.settings import PREFIX
 
 SERIOUS = ("serious", "critical")
+FOCUSED_MAX = 200
+"""Places of a page that can have the focus."""
+
 INN = INNS[0]
 
 
@@ -88,7 +92,14 @@ def test_a_payments_story_is_found_from_the_overview(console: Console, open_page
     wait_until(lambda: _reloaded(page, "Остаток изменён"), "the payment is applied")
     text = page.locator("main").inner_text()
     position = answer.headers["Ostatok-Position"]
-    for said in ("story-1", position, "12,34 ₽", "№ 7/А", "Запись журнала 1", "применена"):
+    for said in (
+        "story-1",
+        position,
+        "12,34 ₽",
+        "№ 7/А",
+        "Запись 1 в журнале организации",
+        "применена",
+    ):
         assert said in text.replace("\u00a0", " "), said
     page.get_by_role("link", name="7702070139").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Организация 7702070139")
@@ -143,6 +154,31 @@ def test_a_link_that_has_the_focus_is_left_until_it_has_gone(
         expect(link).to_be_focused()
     page.get_by_role("searchbox").focus()
     expect(recent).to_have_text("later")
+
+
+def test_a_tab_that_is_not_seen_gives_its_connection_back(
+    console: Console, open_page: Open
+) -> None:
+    """And goes on when it is seen again, also when the browser had kept the page as it was left."""
+    page = open_page(f"{console.address}/")
+    page.add_init_script(
+        "window.opened = 0; window.EventSource = class {"
+        " constructor() { window.opened += 1; } close() { window.opened -= 1; } };"
+        "Object.defineProperty(document, 'hidden', { get: () => window.unseen === true });"
+    )
+    page.reload()
+    change = "document.dispatchEvent(new Event('visibilitychange'))"
+    for script, opened in (
+        ("0", 1),
+        (f"window.unseen = true; {change}", 0),
+        ("dispatchEvent(new Event('pageshow'))", 0),
+        (f"window.unseen = false; {change}", 1),
+        (change, 1),
+        ("dispatchEvent(new Event('pagehide'))", 0),
+        ("dispatchEvent(new Event('pageshow'))", 1),
+    ):
+        page.evaluate(script)
+        assert page.evaluate("window.opened") == opened, script
 
 
 def _number(text: str) -> int:
@@ -218,6 +254,41 @@ def test_one_dead_letter_is_corrected_and_others_are_discarded(
     expect(rows).to_have_count(before - 3)
     kept = "SELECT decided_by, reason FROM ostatok_service.dead_letter_decision ORDER BY id"
     assert console.system.sql(kept + " OFFSET 1") == [("Дежурный", "a test of the bank's")] * 2
+
+
+def test_keys_alone_decide_in_russian(console: Console, open_page: Open) -> None:
+    """A payment that lay under another's key is chosen and published again, under its own."""
+    paid = document(payer_inn=INN)
+    letter = "SELECT partition || ':' || \"offset\" FROM dead_letter WHERE operation_id = %s"
+    produce(console.system.settings, [{"key": INNS[1], "value": json.dumps(paid).encode()}])
+    wait_until(lambda: bool(console.system.sql(letter, paid["operation_id"])), "it is read")
+    ((position,),) = console.system.sql(letter, paid["operation_id"])
+    page = open_page(f"{console.address}/dead-letters/", locale="ru-RU")
+    _go_on_to(page, page.get_by_role("checkbox", name=f"Выбрать {position}", exact=True))
+    page.keyboard.press("Space")
+    _go_on_to(page, page.get_by_role("radio", name="Опубликовать ещё раз"))
+    page.keyboard.press("Space")
+    _go_on_to(page, page.get_by_label("Ваше имя"))
+    page.keyboard.type("Ночной дежурный")
+    _go_on_to(page, page.get_by_role("button", name="Решить"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text(f"{position}: опубликована ещё раз")
+    is_paid = "SELECT count(*) FROM payment WHERE operation_id = %s"
+    wait_until(lambda: console.system.sql(is_paid, paid["operation_id"]) == [(1,)], "it is applied")
+    decided = (
+        "SELECT partition || ':' || \"offset\", decision FROM ostatok_service.dead_letter_decision"
+        " WHERE decided_by = 'Ночной дежурный'"
+    )
+    assert console.system.sql(decided) == [(position, "redriven")]
+
+
+def _go_on_to(page: Page, wanted: Locator) -> None:
+    """Press the key that leads from one to the next until the wanted one has the focus."""
+    for _ in range(FOCUSED_MAX):
+        page.keyboard.press("Tab")
+        if wanted.evaluate("one => one === document.activeElement"):
+            return
+    raise AssertionError(f"No key leads to {wanted}.")
 
 
 def test_recovery_says_what_to_run_next(console: Console, open_page: Open) -> None:

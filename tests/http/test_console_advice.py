@@ -10,7 +10,12 @@ import pytest
 from support.payments import TOPIC
 
 from ostatok.cli import main
-from ostatok.errors import JournalMismatch, JournalUnavailable
+from ostatok.errors import (
+    JournalMismatch,
+    JournalUnavailable,
+    LedgerNotMigrated,
+    LedgerUnavailable,
+)
 from ostatok.topic import Range, check_held
 from ostatok_db.ledger import check_topic
 from ostatok_db.runs import Command, Run
@@ -87,7 +92,7 @@ def test_a_topic_that_does_not_fit_has_an_advice_of_its_own(
     away = seen(problem=JournalUnavailable())
     # A topic made anew is an empty one, and seems to have lost its end.
     for look in (GOOD, away, seen(standing(0, 5, 0))):
-        assert of_topic(look, mismatch) is advice
+        assert of_topic(look._replace(problem=mismatch)) is advice
 
 
 @pytest.mark.parametrize(
@@ -100,12 +105,13 @@ def test_a_topic_that_does_not_fit_has_an_advice_of_its_own(
         (seen(standing(0, 5, 7), problem=JournalUnavailable()), recovery.UNSEEN),
         (seen(standing(6, 5, 7), problem=JournalUnavailable()), recovery.UNSEEN),
         (Seen((), (), (), None), recovery.UNSEEN),
-        (seen(), recovery.NO_LEDGER),
+        (Seen((), (), (), LedgerNotMigrated()), recovery.NO_LEDGER),
+        (GOOD._replace(unread=LedgerUnavailable()), None),
     ],
 )
 def test_a_look_of_the_page_is_enough(look: Seen, advice: Advice | None) -> None:
     """It does not wait for the check to find the same; what could not be looked at is not well."""
-    assert of_topic(look, None) is advice
+    assert of_topic(look) is advice
 
 
 @pytest.mark.parametrize(
@@ -172,6 +178,10 @@ def test_texts_name_what_the_documents_have() -> None:
     runbook = (ROOT / recovery.RUNBOOK).read_text(encoding="utf-8")
     for language in ("ru", "en"):
         assert "It lost its end" in texts()["recovery.topic_short"][language]
-        for way in (".venv/bin/ostatok …", "--data .ostatok", "docker compose run --rm http …"):
+        for way in (
+            ".venv/bin/ostatok …",
+            "--data .ostatok",
+            "docker compose run --rm --no-deps http …",
+        ):
             assert way in texts()["recovery.how"][language]
             assert way in runbook

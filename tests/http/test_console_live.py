@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -27,6 +28,7 @@ from ostatok_db.batch import Outcome
 from ostatok_db.browsing import Browser
 from ostatok_http.app import Ports, create_app
 from ostatok_http.console import app as console_app
+from ostatok_http.console import live as live_module
 from ostatok_http.console import overview
 from ostatok_http.console.live import Live
 from ostatok_http.console.looks import Look, Seen
@@ -163,7 +165,7 @@ async def test_a_look_without_outcomes_is_kept_and_their_time_begins_anew() -> N
     assert (await live._see()).outcomes()[0][Outcome.APPLIED] == 9
     live._ledger, rows.error = Stands(30), LedgerUnavailable("It is away.")
     seen = await live._see()
-    assert (str(seen.problem), seen.looks[-1].applied) == ("It is away.", 30)
+    assert (seen.problem, str(seen.unread), seen.looks[-1].applied) == (None, "It is away.", 30)
     assert seen.outcomes() == (dict.fromkeys(seen.outcomes()[0], 0), 0.0)
     live._ledger, rows.error = Stands(33), None
     seen = await live._see()
@@ -171,6 +173,38 @@ async def test_a_look_without_outcomes_is_kept_and_their_time_begins_anew() -> N
     assert (counts[Outcome.APPLIED], counts[Outcome.DUPLICATE]) == (2, 1)
     assert seconds == seen.looks[-1].monotonic - seen.looks[-2].monotonic
     assert [len(one.partitions) for one in seen.looks] == [0, 0, 0, 1]
+
+
+class Silent(Holding):
+    """A topic whose brokers do not answer."""
+
+    async def ranges_async(self, partitions: Iterable[int]) -> dict[int, Range]:
+        """Wait for ever."""
+        await asyncio.Event().wait()
+        return await super().ranges_async(partitions)
+
+
+class Speechless(Stands):
+    """A ledger whose Postgres does not answer."""
+
+    async def offsets(self) -> dict[int, tuple[int, str]]:
+        """Wait for ever."""
+        await asyncio.Event().wait()
+        return await super().offsets()
+
+
+@pytest.mark.parametrize(
+    ("ledger", "topic", "who"),
+    [(Stands(5), Silent(9), "Kafka"), (Speechless(5), Holding(9), "Postgres")],
+    ids=["Kafka", "Postgres"],
+)
+async def test_who_does_not_answer_is_named(
+    ledger: Stands, topic: Holding, who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one, and not the other too."""
+    monkeypatch.setattr(live_module, "ANSWER_SECONDS_MAX", 0.05)
+    seen = await live_of(ledger, topic, Nothing())._see()
+    assert str(seen.problem) == f"{who} did not answer in time."
 
 
 def test_an_event_is_encoded_once_for_all_who_have_the_same() -> None:

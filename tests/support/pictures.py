@@ -70,6 +70,7 @@ def _take_all(system: System, browser: Browser, address: str) -> None:
     )
     pictures: tuple[tuple[str, str, dict[str, Any]], ...] = (
         ("overview", "/", {}),
+        ("overview-ru", "/", {"locale": "ru-RU"}),
         ("overview-ru-phone", "/", {"locale": "ru-RU", "viewport": PHONE}),
         ("organization", f"/organizations/{busiest}/", {}),
         ("operation", f"/operations/{paid['operation_id']}/", {}),

@@ -14,6 +14,7 @@ from ostatok_http.console.overview import Overview
 from ostatok_http.console.recovery import Recovery
 from ostatok_http.console.site import HOME, Site
 from ostatok_http.console.world import World
+from ostatok_http.story import Stories
 
 
 def add_console(app: web.Application, settings: Settings, world: World) -> None:
@@ -22,10 +23,11 @@ def add_console(app: web.Application, settings: Settings, world: World) -> None:
     live = Live(world.ledger, world.topic, world.records, world.reads.browser, world.journal_check)
     overview = Overview(site, live)
     organizations = Organizations(site, world.reads.browser, world.reads.history)
-    operations = Operations(site, world.reads.browser, world.reads.history, world.unapplied)
+    stories = Stories(world.reads.history, world.unapplied)
+    operations = Operations(site, world.reads.browser, stories)
     conflicts = Conflicts(site, world.reads.browser, world.reads.history, world.records)
     letters = Letters(site, world.desk)
-    recovery = Recovery(site, live, world.journal_check, world.reads.runs)
+    recovery = Recovery(site, live, world.reads.runs)
     for path, handler in (
         ("/", overview.get),
         ("/events", overview.events),

@@ -90,9 +90,7 @@ class Conflicts:
 
     def _read(self, partition: int, offset: int) -> Record | None:
         """The record, from the topic: of a conflict the ledger keeps what differs, not the body."""
-        for chunk in self._records.read({partition: (offset, offset + 1)}):
-            return chunk[0]
-        return None
+        return self._records.firsts({partition: (offset, offset + 1)}).get(partition)
 
 
 def _cursor(conflict: Conflict) -> str:

@@ -34,6 +34,15 @@ class Formats:
         """An amount, exact, with its kopecks and the sign of the ruble."""
         return f"{self.number(rubles, 2)}{SPACE}₽"
 
+    def field(self, name: str, text: str) -> Markup | str:
+        """A field of a payment that Postgres wrote as text, as the pages write such a value."""
+        match name:
+            case "amount":
+                return self.money(Decimal(text))
+            case "document_date":
+                return self.moment(datetime.fromisoformat(text), exact=True)
+        return text
+
     def rate(self, per_second: float) -> str:
         """Events a second: with a decimal while they are few."""
         return self.number(per_second, 1 if 0 < per_second < 10 else 0)

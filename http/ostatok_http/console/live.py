@@ -7,20 +7,23 @@ Postgres, and for what stands still the reading of one record a partition, once.
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import structlog
 
 from ostatok.errors import (
     JournalError,
     JournalMismatch,
+    JournalUnavailable,
     LedgerError,
+    LedgerNotMigrated,
     LedgerUnavailable,
     OstatokError,
 )
 from ostatok_db.batch import Outcome
-from ostatok_db.browsing import Browser
+from ostatok_db.browsing import Browser, Conflict, DeadRecord
 from ostatok_http.console.looks import Look, Seen
 from ostatok_http.console.waits import Waits
 from ostatok_http.giving_up import give_up
@@ -32,10 +35,15 @@ LOOKED_MAX = 450
 """Looks that are kept: a quarter of an hour."""
 
 LOOK_SECONDS_MAX = 10.0
+ANSWER_SECONDS_MAX = 4.0
+"""How long Kafka, and how long Postgres, may take to say where it stands."""
+
 RECENT = 8
 WATCHERS_MAX = 100
 UNWATCHED_SECONDS_MAX = 60.0
 """How long it goes on looking for nobody: who comes back soon finds the charts he left."""
+
+_Answer = TypeVar("_Answer")
 
 log = structlog.get_logger()
 
@@ -58,6 +66,8 @@ class Live:
         self._journal_check = journal_check
         self._looks: deque[Look] = deque(maxlen=LOOKED_MAX)
         self._seen = Seen((), (), (), None)
+        self._conflicts: tuple[Conflict, ...] = ()
+        self._dead: tuple[DeadRecord, ...] = ()
         self._news = asyncio.Condition()
         self._number = 0
         self._watchers = 0
@@ -132,45 +142,36 @@ class Live:
 
     async def _see(self) -> Seen:
         """Look, and never fail: what went wrong is something to show."""
-        problem: OstatokError | None = None
-        conflicts, dead = self._seen.conflicts, self._seen.dead
-        try:
-            async with asyncio.timeout(LOOK_SECONDS_MAX):
-                await self._look()
-                conflicts = tuple(await self._browser.conflicts(RECENT))
-                dead = tuple(await self._browser.latest_dead(RECENT))
-        except (JournalError, LedgerError) as error:
-            problem = error
-        except TimeoutError:
-            problem = OstatokError("Kafka and Postgres did not answer in time.")
-        except Exception:  # A bug must not end the looking without a word.
-            log.exception("console_look_failed")
-            problem = OstatokError()
+        problem = await _trouble_of(self._look())
+        # Where topic and ledger stand is known also when what else there is can't be read.
+        unread = await _trouble_of(self._look_closer()) if problem is None else None
         try:
             self._journal_check.require_match()
         except JournalMismatch as error:
             problem = error
-        return Seen(tuple(self._looks), conflicts, dead, problem)
+        return Seen(tuple(self._looks), self._conflicts, self._dead, problem, unread)
 
     async def _look(self) -> None:
         # The ledger first: an end only grows, so no partition seems ahead of its topic.
-        stored = await self._ledger.offsets()
+        stored = await _in_time(self._ledger.offsets(), LedgerUnavailable(_late("Postgres")))
         if not stored:
-            raise LedgerUnavailable("The ledger knows no topic.", hint="Run `ostatok migrate`.")
-        held = await self._topic.ranges_async(stored)
+            raise LedgerNotMigrated("The ledger knows no topic.")
+        ranges = self._topic.ranges_async(stored)
+        held = await _in_time(ranges, JournalUnavailable(_late("Kafka")))
         look = Look.of(datetime.now(UTC), time.monotonic(), stored, held)
-        before = self._looks[-1] if self._looks else None
-        if before is not None and not look.follows(before):
+        if self._looks and not look.follows(self._looks[-1]):
             self._forget()
-            before = None
         applied = {one.partition: one.next_offset for one in look.partitions}
-        look = look.aged(await self._waits.look(look.at, applied, held))
-        if before is not None:
-            self._looks[-1] = before._replace(partitions=())
-        self._looks.append(look)
-        if before is not None:
-            # Last of all: where topic and ledger stand is known also when nobody can count.
+        self._looks.append(look.aged(await self._waits.look(look.at, applied, held)))
+
+    async def _look_closer(self) -> None:
+        """Count what was applied since the look before, and read what was refused of last."""
+        if len(self._looks) > 1:
+            before, look = self._looks[-2], self._looks[-1]
+            self._looks[-2] = before._replace(partitions=())  # Nobody asks for them again.
             self._looks[-1] = look._replace(outcomes=await self._outcomes(before, look))
+        self._conflicts = tuple(await self._browser.conflicts(RECENT))
+        self._dead = tuple(await self._browser.latest_dead(RECENT))
 
     async def _outcomes(self, before: Look, look: Look) -> dict[Outcome, int]:
         stood = {one.partition: one.next_offset for one in before.partitions}
@@ -184,3 +185,31 @@ class Live:
         counts = await self._browser.outcomes_between(bounds)
         records = look.applied - before.applied
         return {**counts, Outcome.APPLIED: max(0, records - sum(counts.values()))}
+
+
+async def _trouble_of(looking: Awaitable[None]) -> OstatokError | None:
+    """Give what went wrong; None when nothing did."""
+    try:
+        async with asyncio.timeout(LOOK_SECONDS_MAX):
+            await looking
+    except (JournalError, LedgerError) as error:
+        return error
+    except TimeoutError:
+        return OstatokError(_late("Kafka or Postgres"))
+    except Exception:  # A bug must not end the looking without a word.
+        log.exception("console_look_failed")
+        return OstatokError()
+    return None
+
+
+async def _in_time(asked: Awaitable[_Answer], error: OstatokError) -> _Answer:
+    """Wait for an answer, and raise the error when it does not come."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            return await asked
+    except TimeoutError:
+        raise error from None
+
+
+def _late(who: str) -> str:
+    return f"{who} did not answer in time."

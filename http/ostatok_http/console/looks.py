@@ -109,11 +109,13 @@ class Seen(NamedTuple):
     dead: tuple[DeadRecord, ...]
     problem: OstatokError | None
     """Who could not be asked at the last look, or that the topic is not the ledger's."""
+    unread: OstatokError | None = None
+    """Why the outcomes, conflicts and dead letters are older than the last look."""
 
     @property
-    def is_mismatch(self) -> bool:
-        """Whether the problem is that the topic is not the ledger's."""
-        return isinstance(self.problem, JournalMismatch)
+    def mismatch(self) -> JournalMismatch | None:
+        """The problem, when it is that the topic is not the ledger's."""
+        return self.problem if isinstance(self.problem, JournalMismatch) else None
 
     def rates(self) -> list[tuple[datetime, float, float]]:
         """Between each two looks: when, records received and records applied, each a second."""

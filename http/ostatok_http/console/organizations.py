@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -36,6 +36,7 @@ PAGE_ROWS = 50
 RANKING_SECONDS = 60.0
 """How old a snapshot of all organizations may become before another is taken."""
 
+ONE_SECOND = timedelta(seconds=1)
 FIRST_RANKING_SECONDS_MAX = 2.0
 """How long the page waits for the first; it reads every organization."""
 
@@ -135,10 +136,13 @@ class Organizations:
         document = query.read("document", parameters.words(DOCUMENT_NUMBER_CHARACTERS_MAX))
         before = query.read("before", parameters.number(1, ENTRIES_MAX)) or ENTRIES_MAX
         query.check()
-        whole = await self._browser.organization(inn) if is_inn(inn) else None
+        if not is_inn(inn):
+            raise web.HTTPNotFound
+        # The start first: what is paid in between can only lie behind it.
+        start = (await self._history.before(inn, since) if since else None) or BEFORE_ALL
+        whole = await self._browser.organization(inn)
         if whole is None:
             raise web.HTTPNotFound
-        start = (await self._history.before(inn, since) if since else None) or BEFORE_ALL
         end = (await self._history.before(inn, until) if until else None) or Point(
             whole.entries, whole.balance
         )
@@ -151,7 +155,7 @@ class Organizations:
             "following": top - 1 if first < top else None,
             "chart": await self._chart(request, whole, start, end),
             "at": at,
-            "at_point": await self._history.before(inn, at + JUST_AFTER) if at else None,
+            "at_point": await self._history.before(inn, _just_after(at)) if at else None,
             "since": since,
             "until": until,
             "start": start,
@@ -190,6 +194,11 @@ class Organizations:
             lambda rubles: f.money(Decimal(str(rubles)).quantize(Decimal("0.01"))),
         )
         return line(t("organization.chart"), points, across, upward, steps=True)
+
+
+def _just_after(at: datetime) -> datetime:
+    """The end of a moment: of the whole second when it has no fraction, as times are shown."""
+    return at + (JUST_AFTER if at.microsecond else ONE_SECOND)
 
 
 def _utc(timestamp: float) -> datetime:

@@ -10,12 +10,18 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from ostatok.errors import JournalCut, JournalMismatch, JournalShort, LedgerError, PartitionsChanged
+from ostatok.errors import (
+    JournalCut,
+    JournalMismatch,
+    JournalShort,
+    LedgerError,
+    LedgerNotMigrated,
+    PartitionsChanged,
+)
 from ostatok_db.runs import Run, RunReader
 from ostatok_http.console.live import Live
 from ostatok_http.console.looks import Look, Seen, Standing
 from ostatok_http.console.site import Site
-from ostatok_http.journal_check import JournalCheck
 from ostatok_http.parameters import Parameters
 
 RUNS = 20
@@ -74,12 +80,9 @@ ALL_WELL = Advice("all_well")
 class Recovery:
     """The page for when something broke, and for seeing that nothing did."""
 
-    def __init__(
-        self, site: Site, live: Live, journal_check: JournalCheck, runs: RunReader
-    ) -> None:
+    def __init__(self, site: Site, live: Live, runs: RunReader) -> None:
         self._site = site
         self._live = live
-        self._journal_check = journal_check
         self._runs = runs
 
     async def get(self, request: web.Request) -> web.StreamResponse:
@@ -87,8 +90,7 @@ class Recovery:
         Parameters(request.query).check()
         seen = await self._live.now()
         last = seen.looks[-1] if seen.looks else None
-        mismatch = self._mismatch()
-        trouble = of_topic(seen, mismatch)
+        trouble = of_topic(seen)
         last_runs, runs = list[Run](), list[Run]()
         unread: LedgerError | None = None
         try:
@@ -103,20 +105,13 @@ class Recovery:
             seen=seen,
             last=last,
             cut=cut_partitions(last),
-            mismatch=mismatch,
+            mismatch=seen.mismatch,
             last_runs=last_runs,
             runs=runs,
             unread=unread,
             is_well=trouble is None,
             advice=of_runs if trouble is None else trouble,
         )
-
-    def _mismatch(self) -> JournalMismatch | None:
-        try:
-            self._journal_check.require_match()
-        except JournalMismatch as error:
-            return error
-        return None
 
 
 def cut_partitions(last: Look | None) -> list[Standing]:
@@ -126,18 +121,18 @@ def cut_partitions(last: Look | None) -> list[Standing]:
     return [one for one in last.partitions if one.next_offset < one.earliest]
 
 
-def of_topic(seen: Seen, mismatch: JournalMismatch | None) -> Advice | None:
+def of_topic(seen: Seen) -> Advice | None:
     """Say what to do when the topic is not what the ledger needs, or nobody can say whether it is.
 
     None when it is: then the audits say what is next.
     """
-    if mismatch is not None:
-        return _of_mismatch(mismatch)
+    if seen.mismatch is not None:
+        return _of_mismatch(seen.mismatch)
+    if isinstance(seen.problem, LedgerNotMigrated):
+        return NO_LEDGER
     if seen.problem is not None or not seen.looks:
         return UNSEEN
     last = seen.looks[-1]
-    if not last.partitions:
-        return NO_LEDGER
     # The check of the journal looks less often than this page, and will say the same.
     if cut_partitions(last):
         return TOPIC_CUT

@@ -12,26 +12,48 @@ function settle(block) {
   held.delete(block);
 }
 
+function show(live, changed) {
+  for (const [name, html] of Object.entries(changed)) {
+    const block = live.querySelector(`[data-block="${name}"]`);
+    if (!block) continue;
+    held.set(block, html);
+    settle(block);
+  }
+  live.dataset.looks = Number(live.dataset.looks || 0) + 1;
+}
+
 function follow(live) {
   const lost = document.getElementById("lost");
-  const events = new EventSource(live.dataset.events);
-  events.onmessage = (event) => {
-    lost.hidden = true;
-    for (const [name, html] of Object.entries(JSON.parse(event.data))) {
-      const block = live.querySelector(`[data-block="${name}"]`);
-      if (!block) continue;
-      held.set(block, html);
-      settle(block);
-    }
-    live.dataset.looks = Number(live.dataset.looks || 0) + 1;
-  };
-  events.onerror = () => {
-    lost.textContent = live.dataset.lost;
-    lost.hidden = false;
-    // After an answer that is no stream a browser does not try again by itself.
-    if (events.readyState === EventSource.CLOSED) setTimeout(() => follow(live), 5000);
-  };
-  addEventListener("pagehide", () => events.close(), { once: true });
+  let events = null;
+
+  function begin() {
+    // A browser has six connections to a server: a tab that nobody sees leaves them to others.
+    if (events || document.hidden) return;
+    const opened = new EventSource(live.dataset.events);
+    opened.onmessage = (event) => {
+      lost.hidden = true;
+      show(live, JSON.parse(event.data));
+    };
+    opened.onerror = () => {
+      lost.textContent = live.dataset.lost;
+      lost.hidden = false;
+      // After an answer that is no stream a browser does not try again by itself.
+      if (opened.readyState !== EventSource.CLOSED || events !== opened) return;
+      events = null;
+      setTimeout(begin, 5000);
+    };
+    events = opened;
+  }
+
+  function end() {
+    events?.close();
+    events = null;
+  }
+
+  document.addEventListener("visibilitychange", () => (document.hidden ? end() : begin()));
+  addEventListener("pagehide", end);
+  addEventListener("pageshow", begin); // One comes back to the page as it was left.
+  begin();
 }
 
 function offerAll(form) {
