@@ -222,7 +222,7 @@ class Browser:
         return None if row is None else Conflict(*row)
 
     async def latest_dead(self, limit: int) -> list[DeadRecord]:
-        """The dead letters of last, the latest first."""
+        """The latest dead letters, the latest first."""
         values = {"topic": self._topic, "limit": limit}
         async with self._pool.connection() as connection:
             cursor = await connection.execute(queries["latest_dead_letters"], values)

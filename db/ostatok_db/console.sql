@@ -86,7 +86,7 @@ WHERE topic = %(topic)s AND partition = %(partition)s AND "offset" = %(offset)s
   AND outcome = 'conflict';
 
 -- name: latest_dead_letters
--- The dead letters of last, the latest first.
+-- The latest dead letters, the latest first.
 SELECT partition, "offset", operation_id::text, reason, received_at FROM dead_letter
 WHERE topic = %(topic)s ORDER BY received_at DESC, partition DESC, "offset" DESC LIMIT %(limit)s;
 

@@ -18,7 +18,7 @@ from ostatok_db.dead_letters import DeadLetters, Decision, Filter, Letter
 from ostatok_http import parameters
 from ostatok_http.answers import REQUEST_ID
 from ostatok_http.bodies import read_body, require_kind
-from ostatok_http.history import LIMIT, period
+from ostatok_http.history import LIMIT
 from ostatok_http.hosts import host_names, require_known_host
 from ostatok_http.letter_desk import (
     BECAUSE_CHARACTERS_MAX,
@@ -118,7 +118,7 @@ class DeadLetterEndpoints:
     async def page(self, request: web.Request) -> Ok:
         """Answer a page of dead letters, the earliest first, with a cursor to the next one."""
         query = Parameters(request.query, *names_of(LETTERS_PARAMETERS))
-        since, until = period(query)
+        since, until = parameters.period(query)
         which = Filter(
             operation_id=OPERATION.of(query),
             reason=REASON.of(query),

@@ -6,7 +6,7 @@ from contextlib import suppress
 from threading import Thread
 from typing import TypeVar
 
-from ostatok.errors import LedgerUnavailable
+from ostatok.errors import JournalUnavailable, LedgerUnavailable
 
 T = TypeVar("T")
 
@@ -18,8 +18,18 @@ class Desk:
     goes on, and does not keep the process from ending.
     """
 
-    def __init__(self, at_once: int, in_hand_max: int, seconds: float) -> None:
-        """Let who comes wait ``seconds`` for his work to be done, and so many have work here."""
+    def __init__(
+        self,
+        at_once: int,
+        in_hand_max: int,
+        seconds: float,
+        away: type[JournalUnavailable | LedgerUnavailable] = LedgerUnavailable,
+    ) -> None:
+        """Let who comes wait ``seconds`` for his work to be done, and so many have work here.
+
+        ``away`` is the error of whom the work is asked.
+        """
+        self._away = away
         self._places = asyncio.Semaphore(at_once)
         self._in_hand_max = in_hand_max
         self._in_hand = 0
@@ -28,18 +38,18 @@ class Desk:
     async def do(self, work: Callable[[], T]) -> T:
         """Give what the work gives, or raise what it raises.
 
-        Raises :class:`LedgerUnavailable` when there is too much of it, and when it takes too long;
+        Raises ``away`` when there is too much of it, and when it takes too long;
         then it goes on, and nobody knows how it ends.
         """
         if self._in_hand >= self._in_hand_max:
-            raise LedgerUnavailable("Too much of this kind is in hand.")
+            raise self._away("Too much of this kind is in hand.")
         self._in_hand += 1
         try:
             async with asyncio.timeout(self._seconds):
                 await self._places.acquire()
                 return await self._begin(work)
         except TimeoutError:
-            raise LedgerUnavailable("The work was not done in time.") from None
+            raise self._away("The work was not done in time.") from None
         finally:
             self._in_hand -= 1
 

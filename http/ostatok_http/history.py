@@ -104,7 +104,7 @@ class HistoryEndpoints:
         inn = inn_of(request)
         query = Parameters(request.query, *names_of(LOG_PARAMETERS))
         order, limit, cursor = ORDER.of(query), LIMIT.of(query), CURSOR.of(query)
-        since, until = period(query)
+        since, until = parameters.period(query)
         query.check()
         answered = await self._balances.read_for(inn, request)
         start, end = await bounds(self._history, inn, since, until)
@@ -131,14 +131,6 @@ def inn_of(request: web.Request) -> str:
     if not is_inn(inn):
         refuse_organization()
     return inn
-
-
-def period(query: Parameters) -> tuple[datetime | None, datetime | None]:
-    """Read ``from``, which is included, and ``to``, which is not; either may be left out."""
-    since, until = FROM.of(query), TO.of(query)
-    if since and until and since > until:
-        query.refuse("to", "must not be before from")
-    return since, until
 
 
 async def bounds(

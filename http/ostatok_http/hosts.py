@@ -1,4 +1,4 @@
-"""By which names a browser may ask for what asks nobody who he is.
+"""By which names a browser may ask for what has no authentication.
 
 A page of another site can have its own name lead to this machine (DNS rebinding); to the browser we
 are that site then, whatever it sends along of where a request comes from. It can't do so with a

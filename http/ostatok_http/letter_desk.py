@@ -46,7 +46,7 @@ class Wish(NamedTuple):
     request_id: str
 
 
-class Redriven(NamedTuple):
+class Published(NamedTuple):
     """What was published in a dead letter's place, or would be."""
 
     operation_id: str
@@ -92,7 +92,7 @@ class LetterDesk:
 
         return await self._desk.do(on_a_connection)
 
-    async def redrive(self, wish: Wish, corrected: bytes | None) -> Redriven:
+    async def redrive(self, wish: Wish, corrected: bytes | None) -> Published:
         """Publish a dead letter again: the same bytes, or ``corrected`` ones.
 
         Raises :class:`DeadLetterUnknown`, DeadLetterDecided, NotRedrivable, JournalError and
@@ -101,14 +101,14 @@ class LetterDesk:
         loop = asyncio.get_running_loop()
         writer = _Writer(self._publish, loop, self._publish_seconds)
 
-        def work(letters: DeadLetters) -> Redriven:
+        def work(letters: DeadLetters) -> Published:
             letter = _open(letters, wish)
             redrive = Redrive(letters, writer, wish.by)
             payment = redrive.check(letter, corrected)
             # As the command does: a webhook rests on a finding of the last seconds, this need not.
             asyncio.run_coroutine_threadsafe(self._journal_check.look_now(), loop).result()
             if wish.dry_run:
-                return Redriven(payment.operation_id, None)
+                return Published(payment.operation_id, None)
             new = Position(*redrive.publish(letter, corrected, payment, again=wish.again))
             log.info(
                 "dead_letter_redriven",
@@ -117,7 +117,7 @@ class LetterDesk:
                 new_position=f"{new.partition}:{new.offset}",
                 request_id=wish.request_id,
             )
-            return Redriven(payment.operation_id, new)
+            return Published(payment.operation_id, new)
 
         return await self.do(work, writes=True)
 

@@ -118,6 +118,16 @@ moment = Kind(_moment, schemas.MOMENT)
 """A date and time."""
 
 
+def period(
+    query: Parameters, parse: Callable[[str], datetime | None] = moment
+) -> tuple[datetime | None, datetime | None]:
+    """Read ``from``, which is included, and ``to``, which is not; either may be left out."""
+    since, until = query.read("from", parse), query.read("to", parse)
+    if since and until and since > until:
+        query.refuse("to", "must not be before from")
+    return since, until
+
+
 def _position(text: str) -> Position:
     return Position(*read_position(text))
 

@@ -80,7 +80,7 @@ class RecordSource(Protocol):
         ...
 
     def firsts(self, bounds: Mapping[int, tuple[int, int]]) -> dict[int, Record]:
-        """Give the first record of each partition's [first, end), of one without none; blocks.
+        """Give the first record of each partition's [first, end) that has one; blocks.
 
         Raises what :meth:`read` does.
         """
@@ -88,7 +88,7 @@ class RecordSource(Protocol):
 
 
 class LedgerReader(Protocol):
-    """Balances, as they can be read. Every method raises ``LedgerUnavailable``."""
+    """What the service reads of the ledger. All but ``pool_use`` raise ``LedgerUnavailable``."""
 
     async def open(self) -> None:
         """Start connecting; does not wait for the database to be there."""

@@ -15,7 +15,7 @@ from ostatok_db.history import History, LogEntry
 from ostatok_http import parameters
 from ostatok_http.answers import JSON, REQUEST_ID, REQUEST_ID_HEADER, SERVER
 from ostatok_http.balance import Balances
-from ostatok_http.history import FROM, TO, bounds, inn_of, period
+from ostatok_http.history import FROM, TO, bounds, inn_of
 from ostatok_http.parameters import Parameters, names_of, optional
 from ostatok_http.shapes import Entry, StatementHead, Totals, encode
 
@@ -49,7 +49,7 @@ class StatementEndpoint:
         """Answer the statement from ``?from=`` to ``?to=``, as JSON or CSV."""
         inn = inn_of(request)
         query = Parameters(request.query, *names_of(STATEMENT_PARAMETERS))
-        since, until = period(query)
+        since, until = parameters.period(query)
         wanted = FORMAT.of(query)
         query.check()
         answered = await self._balances.read_for(inn, request)

@@ -24,7 +24,7 @@ from ostatok_db.batch import Applied, Batch, Outcome
 
 LOOKED_AT_MAX = 250
 """Payments of a batch whose age is computed, at the most: each of them costs 0.6 µs. Of more, every
-so manieth stands for those behind it, which lay beside it in the journal."""
+n-th stands for those behind it, which lay beside it in the journal."""
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200, inf)
 

@@ -20,7 +20,7 @@ from ostatok.topic import Range, check_held
 from ostatok_db.ledger import check_topic
 from ostatok_db.runs import Command, Run
 from ostatok_http.console import recovery
-from ostatok_http.console.looks import Look, Seen, Standing
+from ostatok_http.console.looks import Look, PartitionOffsets, Seen
 from ostatok_http.console.recovery import Advice, of_audits, of_topic
 from ostatok_http.console.texts import texts
 
@@ -29,12 +29,12 @@ NOW = datetime(2026, 4, 28, 12, 0, tzinfo=UTC)
 ALL = {one.text: one for one in vars(recovery).values() if isinstance(one, Advice)}
 
 
-def standing(earliest: int, next_offset: int, end: int) -> Standing:
+def standing(earliest: int, next_offset: int, end: int) -> PartitionOffsets:
     """Where a partition stands."""
-    return Standing(3, earliest, end, next_offset)
+    return PartitionOffsets(3, earliest, end, next_offset)
 
 
-def seen(*standings: Standing, problem: JournalUnavailable | None = None) -> Seen:
+def seen(*standings: PartitionOffsets, problem: JournalUnavailable | None = None) -> Seen:
     """What was seen, in one look."""
     received = sum(one.end for one in standings)
     applied = sum(one.next_offset for one in standings)

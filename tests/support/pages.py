@@ -12,7 +12,7 @@ from support.payments import payment
 from support.webhooks import Serve, TheTopic, of_database
 
 INN = INNS[0]
-PAID = payment(inn=INN)
+PAID = payment(inn=INN, operation_id="7f0c5d0a-5a1e-4a53-9a53-0c1f2b3d4e5f")
 
 
 class Held(TheTopic):

@@ -5,13 +5,13 @@ from functools import partial
 
 from aiohttp import web
 
-from ostatok.errors import JournalError, LedgerUnavailable, OstatokError
+from ostatok.errors import JournalError, JournalUnavailable, OstatokError
 from ostatok.journal import Record
 from ostatok.payment import operation_id_of
 from ostatok_db.browsing import Browser, Conflict, Place
 from ostatok_db.history import History
 from ostatok_http import parameters
-from ostatok_http.console.fields import digits, period
+from ostatok_http.console.fields import digits, local_moment
 from ostatok_http.console.letters import PAGE_ROWS
 from ostatok_http.console.raw import Raw
 from ostatok_http.console.site import Site
@@ -37,13 +37,13 @@ class Conflicts:
         self._browser = browser
         self._history = history
         self._records = records
-        self._desk = Desk(AT_ONCE_MAX, IN_HAND_MAX, READ_SECONDS_MAX)
+        self._desk = Desk(AT_ONCE_MAX, IN_HAND_MAX, READ_SECONDS_MAX, JournalUnavailable)
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         """Answer a page of them, the latest first: of all INNs or of one, in a period."""
         query = Parameters(request.query, "inn", "from", "to", "cursor")
         inn = query.read("inn", digits(0, 12)) or None
-        since, until = period(query, self._site.zone)
+        since, until = parameters.period(query, local_moment(self._site.zone))
         before = query.read("cursor", _place)
         query.check()
         found = await self._browser.conflicts(
@@ -73,7 +73,7 @@ class Conflicts:
         record: Record | None = None
         try:
             record = await self._desk.do(partial(self._read, *position))
-        except (JournalError, LedgerUnavailable) as error:
+        except JournalError as error:
             problem = error
         body = None if record is None else record.value
         # A topic made anew has other records at the places of those that are lost.

@@ -7,7 +7,6 @@ from zoneinfo import ZoneInfo
 
 from ostatok.payment import EARLIEST, LATEST
 from ostatok_http import parameters
-from ostatok_http.parameters import Parameters
 
 _match_local = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?)?"
@@ -24,15 +23,6 @@ def digits(least: int, most: int) -> Callable[[str], str]:
         return text
 
     return parse
-
-
-def period(query: Parameters, zone: ZoneInfo) -> tuple[datetime | None, datetime | None]:
-    """Read ``from``, which is included, and ``to``, which is not; each may be empty."""
-    moment = local_moment(zone)
-    since, until = query.read("from", moment), query.read("to", moment)
-    if since and until and since > until:
-        query.refuse("to", "must not be before from")
-    return since, until
 
 
 def local_moment(zone: ZoneInfo) -> Callable[[str], datetime | None]:

@@ -26,7 +26,7 @@ from ostatok_db.dead_letters import DeadLetters, Decided, Filter, Letter, Page
 from ostatok_http import parameters
 from ostatok_http.answers import REQUEST_ID
 from ostatok_http.bodies import BODY_SECONDS_MAX
-from ostatok_http.console.fields import period
+from ostatok_http.console.fields import local_moment
 from ostatok_http.console.raw import Raw
 from ostatok_http.console.site import WHO_COOKIE, Site, require_same_origin, set_cookie
 from ostatok_http.dead_letters import REASON_CHARACTERS_MAX, position_of
@@ -82,7 +82,7 @@ class Letters:
     async def page(self, request: web.Request) -> web.StreamResponse:
         """Answer a page of them, the earliest first: those nobody has decided about, or others."""
         query = Parameters(request.query, "reason", "operation", "from", "to", "state", "cursor")
-        since, until = period(query, self._site.zone)
+        since, until = parameters.period(query, local_moment(self._site.zone))
         state = query.read("state", parameters.one_of(*_DECIDED)) or OPEN
         which = Filter(
             operation_id=_given(query, request.query, "operation", parameters.operation_id),
@@ -139,7 +139,7 @@ class Letters:
         if not self._site.may_decide:
             raise web.HTTPNotFound
         form = await read_form(request)
-        positions = [text for text in form.popall("position", []) if isinstance(text, str)]
+        positions = form.popall("position", [])
         query = Parameters(form, "action", "by", "because", "body", "again")
         action = query.read("action", parameters.one_of(REDRIVE, CORRECT, DISCARD))
         by = query.read("by", parameters.words(BY_CHARACTERS_MAX))
@@ -151,8 +151,9 @@ class Letters:
         for name, value in (("action", action), ("by", by)):
             if value is None:
                 query.refuse(name, "must be given")
-        if not 1 <= len(positions) <= (1 if action == CORRECT else BULK_MAX):
-            query.refuse("position", f"must be given for 1 to {BULK_MAX} dead letters")
+        most = 1 if action == CORRECT else BULK_MAX
+        if not 1 <= len(positions) <= most:
+            query.refuse("position", f"must be given for 1 to {most} dead letters")
         query.check()
         corrected = str(form.get("body", "")).encode() if action == CORRECT else None
         told = (by or "", corrected, because, "again" in form)

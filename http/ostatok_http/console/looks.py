@@ -15,7 +15,7 @@ RATE_LOOKS = 5
 OUTCOMES = (Outcome.APPLIED, Outcome.DUPLICATE, Outcome.CONFLICT, Outcome.DEAD)
 
 
-class Standing(NamedTuple):
+class PartitionOffsets(NamedTuple):
     """Where a partition stands."""
 
     partition: int
@@ -38,7 +38,7 @@ class Look(NamedTuple):
     monotonic: float
     topic_ids: frozenset[str]
     """The topic that the ledger was built from."""
-    partitions: tuple[Standing, ...]
+    partitions: tuple[PartitionOffsets, ...]
     """Empty once there is a later look."""
     received: int
     """Records that the topic was ever given."""
@@ -61,7 +61,7 @@ class Look(NamedTuple):
     ) -> "Look":
         """Make one of where the ledger stands, and of what the topic holds."""
         partitions = tuple(
-            Standing(one, held[one].earliest, held[one].end, stored[one][0])
+            PartitionOffsets(one, held[one].earliest, held[one].end, stored[one][0])
             for one in sorted(stored)
         )
         return cls(

@@ -25,7 +25,7 @@ from ostatok_db.browsing import (
 from ostatok_db.history import History, Point
 from ostatok_http import parameters
 from ostatok_http.console.charts import Axis, line
-from ostatok_http.console.fields import digits, local_moment, period
+from ostatok_http.console.fields import digits, local_moment
 from ostatok_http.console.site import Site, language_of
 from ostatok_http.console.texts import Speaker
 from ostatok_http.giving_up import give_up
@@ -131,7 +131,7 @@ class Organizations:
         inn = request.match_info["inn"]
         query = Parameters(request.query, "at", "from", "to", "cursor", "document", "before")
         at = query.read("at", local_moment(self._site.zone))
-        since, until = period(query, self._site.zone)
+        since, until = parameters.period(query, local_moment(self._site.zone))
         cursor = query.read("cursor", parameters.number(1, ENTRIES_MAX))
         document = query.read("document", parameters.words(DOCUMENT_NUMBER_CHARACTERS_MAX))
         before = query.read("before", parameters.number(1, ENTRIES_MAX)) or ENTRIES_MAX

@@ -20,7 +20,7 @@ from ostatok.errors import (
 )
 from ostatok_db.runs import Run, RunReader
 from ostatok_http.console.live import Live
-from ostatok_http.console.looks import Look, Seen, Standing
+from ostatok_http.console.looks import Look, PartitionOffsets, Seen
 from ostatok_http.console.site import Site
 from ostatok_http.parameters import Parameters
 
@@ -114,7 +114,7 @@ class Recovery:
         )
 
 
-def cut_partitions(last: Look | None) -> list[Standing]:
+def cut_partitions(last: Look | None) -> list[PartitionOffsets]:
     """Partitions that lost records before the ledger had them."""
     if last is None:
         return []

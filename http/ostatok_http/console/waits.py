@@ -7,7 +7,7 @@ from functools import partial
 import structlog
 
 from ostatok import journal
-from ostatok.errors import JournalError, LedgerUnavailable
+from ostatok.errors import JournalError, JournalUnavailable
 from ostatok.topic import Range
 from ostatok_http.desk import Desk
 from ostatok_http.ports import RecordSource
@@ -26,7 +26,7 @@ class Waits:
 
     def __init__(self, records: RecordSource) -> None:
         self._records = records
-        self._desk = Desk(1, 1, READ_SECONDS_MAX)
+        self._desk = Desk(1, 1, READ_SECONDS_MAX, JournalUnavailable)
         self._ends: dict[int, int] = {}
         self._read: dict[int, tuple[int, datetime]] = {}
         """Partition → the next offset to apply, and since when what lies there waits."""
@@ -67,7 +67,7 @@ class Waits:
         """When the first record of each range was received; nothing when it can't be read now."""
         try:
             found = await self._desk.do(partial(self._records.firsts, bounds))
-        except (JournalError, LedgerUnavailable) as error:
+        except JournalError as error:
             log.info("console_oldest_unread", reason=str(error))
             return {}
         entries, dead = journal.read(list(found.values()), partitions)
