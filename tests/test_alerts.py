@@ -80,7 +80,7 @@ def test_links_of_the_document_lead_somewhere() -> None:
         "up + up",
         "up == bool 1",
         "up / on (job) up",
-        "up unless up",
+        "up unless on (job) up",
         'absent(up{job="a"})',
         "-up",
         "1 + 1",

@@ -112,7 +112,7 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
         await journal.open()
         await ledger.open()
         await journal_check.open()
-        async with Fill(settings, journal, ledger, metrics.fill):
+        async with Fill(journal, ledger, metrics.fill):
             yield
         await journal.close(drain.seconds_left())
         await journal_check.close()

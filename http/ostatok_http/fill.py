@@ -4,6 +4,7 @@ Not counted on the way of a webhook or of a balance read: that would cost each o
 """
 
 import asyncio
+import math
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -24,7 +25,7 @@ log = structlog.get_logger()
 class Gauges:
     """What a look shows. Those of several workers add up."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
         def gauge(name: str, what: str, mode: str = "livesum", *labels: str) -> Gauge:
             return Gauge(
                 f"ostatok_http_{name}",
@@ -61,32 +62,33 @@ class Gauges:
             "Reads that got no connection to Postgres",
             registry=registry,
         )
-        self.undecided_dead_letters = gauge(
+        undecided = gauge(
             "undecided_dead_letters",
             "Dead letters that nobody has redriven or discarded, counted once a minute",
             "livemax",
             "topic",
         )
-        self.oldest_undecided_seconds = gauge(
+        oldest_seconds = gauge(
             "oldest_undecided_dead_letter_seconds",
             "Time since the oldest of them was received; 0 when there is none",
             "livemax",
             "topic",
         )
+        self.undecided: tuple[Gauge, Gauge] | None = None
+        """How many dead letters, and their oldest one's seconds; only of the worker that counts."""
+        if settings.http_worker == 0:  # They are the same for all workers of a service.
+            self.undecided = undecided.labels(settings.topic), oldest_seconds.labels(settings.topic)
+            for one in self.undecided:
+                one.set(math.nan)  # 0 would say that nobody has to decide.
 
 
 class Fill:
     """The task that looks, for as long as journal and ledger are open."""
 
-    def __init__(
-        self, settings: Settings, journal: Journal, ledger: LedgerReader, gauges: Gauges
-    ) -> None:
+    def __init__(self, journal: Journal, ledger: LedgerReader, gauges: Gauges) -> None:
         self._journal = journal
         self._ledger = ledger
         self._gauges = gauges
-        # They are the same for all workers of a service.
-        self._counts_dead_letters = settings.http_worker == 0
-        self._topic = settings.topic
         self._waited_seconds = 0.0
         self._refused = 0
 
@@ -101,8 +103,8 @@ class Fill:
         while True:
             try:
                 self._look()
-                if self._counts_dead_letters and looks % LOOKS_A_COUNT == 0:
-                    await self._count_dead_letters()
+                if self._gauges.undecided is not None and looks % LOOKS_A_COUNT == 0:
+                    await self._count_dead_letters(*self._gauges.undecided)
             except Exception:  # A bug must not end the looking without a word.
                 log.exception("fill_look_failed")
             looks += 1
@@ -124,13 +126,11 @@ class Fill:
         gauges.refused_reads.inc(use.refused - self._refused)
         self._waited_seconds, self._refused = use.waited_seconds, use.refused
 
-    async def _count_dead_letters(self) -> None:
+    async def _count_dead_letters(self, letters: Gauge, oldest_seconds: Gauge) -> None:
         try:
-            undecided = await self._ledger.undecided_dead_letters()
+            found = await self._ledger.undecided_dead_letters()
         except LedgerError as error:  # Also when the right to look at the decisions is missing.
             log.info("dead_letters_uncounted", reason=str(error))
         else:
-            # By label, so that there is no figure before the first: 0 would say that all is well.
-            self._gauges.undecided_dead_letters.labels(self._topic).set(undecided.letters)
-            oldest_seconds = undecided.oldest_seconds
-            self._gauges.oldest_undecided_seconds.labels(self._topic).set(oldest_seconds)
+            letters.set(found.letters)
+            oldest_seconds.set(found.oldest_seconds)

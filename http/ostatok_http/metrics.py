@@ -116,7 +116,7 @@ class Metrics:
             registry=registry,
         )
 
-        self.fill = Gauges(registry)
+        self.fill = Gauges(settings, registry)
 
     def answered(self, route: str, answer: str) -> None:
         """Count one answer of ``route``; routes that nobody counts are left out."""

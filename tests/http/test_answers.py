@@ -43,6 +43,7 @@ EXPECTED = {
     "JournalCut": MISMATCH,
     "JournalShort": MISMATCH,
     "LedgerUnavailable": UNAVAILABLE,
+    "LedgerNotMigrated": UNAVAILABLE,
     "LedgerBehind": BEHIND,
     "NotRedrivable": NOT_REDRIVABLE,
     "DeadLetterUnknown": DEAD_LETTER_NOT_FOUND,

@@ -254,7 +254,7 @@ async def test_a_frozen_database_does_not_hold_up_the_end() -> None:
     asked = [Frozen(), Frozen(), Frozen()]
     live = live_of(asked[0], Holding(9), Nothing())
     snapshots = Snapshots(cast("Browser", asked[1]))
-    fill = Fill(load(), RecordingJournal(), asked[2], Gauges(CollectorRegistry()))
+    fill = Fill(RecordingJournal(), asked[2], Gauges(load(), CollectorRegistry()))
     asking = [asyncio.create_task(live.now()), asyncio.create_task(snapshots.last())]
     await fill.__aenter__()
     for one in asked:

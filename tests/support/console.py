@@ -1,8 +1,9 @@
-"""What the console's tests in a browser speak of."""
+"""What the console's tests in a browser share."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from support.system import System
@@ -16,6 +17,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+SERIOUS = ("serious", "critical")
 PHONE = {"width": 360, "height": 740}
 DESK = {"width": 1280, "height": 900}
 
@@ -27,3 +29,12 @@ class Console(NamedTuple):
 
     system: System
     address: str
+
+
+def serious(page: Page) -> list[tuple[str, str, list[str]]]:
+    """What axe finds that keeps somebody from using the page."""
+    return [
+        (page.url, one["id"], [node["html"] for node in one["nodes"]])
+        for one in Axe().run(page).response["violations"]
+        if one["impact"] in SERIOUS
+    ]
