@@ -10,6 +10,7 @@ import msgspec
 from ostatok.payment import LATEST
 from ostatok.settings import Settings
 from ostatok_db.batch import Outcome
+from ostatok_db.history import LogEntry, Point
 from ostatok_db.pool import Connections
 from ostatok_db.queries import queries
 
@@ -50,6 +51,16 @@ class WholeOrganization(msgspec.Struct, frozen=True):
     changed_at: datetime
     head: bytes
     began_at: datetime
+    points: list[Point]
+    """Where its log stood just before each moment that was asked for."""
+
+
+class LogPage(NamedTuple):
+    """Some entries of a log, and how the balance went over more of it."""
+
+    entries: list[LogEntry]
+    samples: list[tuple[datetime, Decimal]]
+    """The time of some entries and the balance after each, in order."""
 
 
 class Ranking(msgspec.Struct, frozen=True):
@@ -133,12 +144,16 @@ class Browser:
             cursor = await connection.execute(queries["list_organizations"], values)
             return [Organization(*row) for row in await cursor.fetchall()]
 
-    async def organization(self, inn: str) -> WholeOrganization | None:
-        """One of them; None for an INN that never paid."""
+    async def organization(self, inn: str, *moments: datetime) -> WholeOrganization | None:
+        """One of them, and where its log stood at some moments; None for an INN that never paid."""
+        values = {"inn": inn, "moments": list(moments)}
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(queries["read_organization_whole"], {"inn": inn})
+            cursor = await connection.execute(queries["read_organization_whole"], values)
             row = await cursor.fetchone()
-        return None if row is None else WholeOrganization(*row)
+        if row is None:
+            return None
+        points = [Point(*one) for one in zip(row[6], row[7], strict=True)]
+        return WholeOrganization(row[0], row[1], row[2], row[3], row[4], row[5], points)
 
     async def ranking(self) -> Ranking:
         """Look at all organizations. Reads every row: for a snapshot, not for a request."""
@@ -152,14 +167,17 @@ class Browser:
             latest = [Organization(*row) for row in await cursor.fetchall()]
         return Ranking(organizations, balance, entries, biggest, latest)
 
-    async def balances(self, inn: str, first: int, last: int) -> list[tuple[datetime, Decimal]]:
-        """The time of and the balance after some entries from ``first`` to ``last``, evenly."""
-        step = max(1, -(-(last - first) // (SAMPLES_MAX - 1)))
-        wanted = sorted({*range(first, last + 1, step), last})
-        values = {"inn": inn, "entries": wanted}
+    async def log_page(self, inn: str, first: int, last: int, over: range) -> LogPage:
+        """The entries from ``first`` to ``last``, both included, and some of ``over``, evenly."""
+        step = max(1, -(-(len(over) - 1) // (SAMPLES_MAX - 1)))
+        wanted = sorted({*over[::step], *over[-1:]})
+        values = {"inn": inn, "first": first, "last": last, "samples": wanted}
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(queries["sample_balances"], values)
-            return [(row[0], row[1]) for row in await cursor.fetchall()]
+            cursor = await connection.execute(queries["read_log_page"], values)
+            rows = await cursor.fetchall()
+        # A sample has no operation.
+        entries = [LogEntry(*row) for row in rows if row[1] is not None]
+        return LogPage(entries, [(row[5], row[4]) for row in rows if row[1] is None])
 
     async def entries_by_document(
         self, inn: str, document_number: str, first: int, last: int

@@ -7,9 +7,29 @@ WHERE inn > %(after)s AND inn >= %(low)s AND (%(high)s::text IS NULL OR inn < %(
 ORDER BY inn LIMIT %(limit)s;
 
 -- name: read_organization_whole
--- One organization, with the head of its chain and the time of its first entry.
+-- One organization, with the head of its chain, the time of its first entry, and of each of some
+-- moments the last entry before it and the balance after that: by bisection, as
+-- find_entry_before_moment has it, all of one snapshot.
+WITH RECURSIVE bisection (number, moment, low, high) AS (
+    SELECT number, moment, 0::bigint, entries
+    FROM organization, unnest(%(moments)s::timestamptz[]) WITH ORDINALITY AS asked (moment, number)
+    WHERE inn = %(inn)s
+    UNION ALL
+    SELECT number, moment, CASE WHEN is_before THEN middle ELSE low END,
+           CASE WHEN is_before THEN high ELSE middle - 1 END
+    FROM (SELECT number, moment, low, high, middle,
+                 (SELECT created_at < moment FROM balance_log
+                  WHERE inn = %(inn)s AND entry = middle) AS is_before
+          FROM (SELECT number, moment, low, high, (low + high + 1) / 2 AS middle FROM bisection
+                WHERE low < high) AS halved
+          OFFSET 0) AS looked  -- Or each would be looked up twice.
+)
 SELECT inn, balance, entries, changed_at, head,
-       (SELECT created_at FROM balance_log AS log WHERE log.inn = organization.inn AND entry = 1)
+       (SELECT created_at FROM balance_log AS log WHERE log.inn = organization.inn AND entry = 1),
+       ARRAY(SELECT low FROM bisection WHERE low = high ORDER BY number),
+       ARRAY(SELECT coalesce((SELECT new_balance FROM balance_log
+                              WHERE inn = %(inn)s AND entry = low), 0.00)
+             FROM bisection WHERE low = high ORDER BY number)
 FROM organization WHERE inn = %(inn)s;
 
 -- name: summarize_organizations
@@ -26,10 +46,23 @@ ORDER BY balance DESC, inn LIMIT %(limit)s;
 SELECT inn, balance, entries, changed_at FROM organization
 ORDER BY changed_at DESC, inn LIMIT %(limit)s;
 
--- name: sample_balances
--- Some entries of an INN's log, by their numbers: the time and the balance after each.
-SELECT created_at, new_balance FROM balance_log
-WHERE inn = %(inn)s AND entry = ANY(%(entries)s::bigint[]) ORDER BY entry;
+-- name: read_log_page
+-- Entries of an INN from one number to another, each with its payment; and of some others, by their
+-- numbers, the time and the balance after each.
+SELECT log.entry, log.operation_id::text, log.amount, log.previous_balance, log.new_balance,
+       log.created_at, paid.document_number, paid.document_date, paid.partition, paid."offset",
+       paid.received_at
+FROM balance_log AS log
+CROSS JOIN LATERAL (
+    -- LIMIT keeps it a look-up by key, whatever the planner thinks of the tables.
+    SELECT * FROM payment WHERE operation_id = log.operation_id LIMIT 1
+) AS paid
+WHERE log.inn = %(inn)s AND log.entry BETWEEN %(first)s AND %(last)s
+UNION ALL
+SELECT entry, NULL, NULL, NULL, new_balance, created_at, NULL, NULL, NULL, NULL, NULL
+FROM balance_log
+WHERE inn = %(inn)s AND entry = ANY(%(samples)s::bigint[])
+ORDER BY 1;
 
 -- name: find_entries_by_document
 -- The entries of an INN from one number to another whose payment has a document number, the latest

@@ -13,6 +13,7 @@ from psycopg.rows import TupleRow
 from ostatok.errors import DeadLetterDecided, DeadLetterUnknown
 from ostatok.payment import LATEST
 from ostatok.settings import Settings
+from ostatok_db.browsing import Place
 from ostatok_db.connection import USE_SCHEMA, conninfo, mapped_errors
 from ostatok_db.content import Content
 from ostatok_db.queries import queries
@@ -117,8 +118,8 @@ class Page(NamedTuple):
     """Dead letters of a list that goes on."""
 
     letters: list[Letter]
-    following: str | None
-    """The position behind which it goes on; None at its end."""
+    following: Place | None
+    """Behind which it goes on; None at its end."""
 
 
 class DeadLetters:
@@ -160,15 +161,13 @@ class DeadLetters:
         """Close the connection."""
         self._connection.close()
 
-    def find(self, which: Filter, limit: int, after: Letter | None = None) -> list[Letter]:
-        """Dead letters, the earliest first, at most so many: all, or those behind another."""
-        if which.position is not None:
-            return self._at(*which.position)
-        values = self._values(which, after, None)
+    def find(self, which: Filter, limit: int) -> list[Letter]:
+        """Dead letters, the earliest first, at most so many."""
+        values = self._values(which, None, None)
         rows = self._rows(queries["list_dead_letters"], {**values, "limit": limit})
         return list(map(_letter, rows))
 
-    def page(self, which: Filter, limit: int, after: Letter | None = None) -> Page:
+    def page(self, which: Filter, limit: int, after: Place | None = None) -> Page:
         """Some of them, of :data:`LOOKS_MAX` at the most: a page costs the same, however many.
 
         It may hold fewer than ``limit``, or none, and there are more nevertheless.
@@ -177,15 +176,15 @@ class DeadLetters:
         rows = self._rows(queries["list_dead_letters"], {**values, "limit": limit + 1})
         letters = list(map(_letter, rows[:limit]))
         if len(rows) > limit:
-            return Page(letters, letters[-1].position)
+            last = letters[-1]
+            return Page(letters, (last.received_at, last.partition, last.offset))
         end = self._rows(queries["find_end_of_look"], values)
-        return Page(letters, f"{end[0][0]}:{end[0][1]}" if end else None)
+        return Page(letters, (end[0][0], end[0][1], end[0][2]) if end else None)
 
     def _values(
-        self, which: Filter, after: Letter | None, looks_max: int | None
+        self, which: Filter, after: Place | None, looks_max: int | None
     ) -> dict[str, object]:
-        place = (after.received_at, after.partition, after.offset) if after else _FIRST
-        received_at, partition, offset = place
+        received_at, partition, offset = after or _FIRST
         return {
             "topic": self._topic,
             "operation_id": which.operation_id,
@@ -201,14 +200,16 @@ class DeadLetters:
 
     def at(self, partition: int, offset: int) -> Letter:
         """The dead letter at a place. Raises :class:`DeadLetterUnknown`."""
-        found = self._at(partition, offset)
-        if not found:
-            raise DeadLetterUnknown(f"There is no dead letter at {partition}:{offset}.")
-        return found[0]
+        letter, _ = self.whole_at(partition, offset)
+        return letter
 
-    def _at(self, partition: int, offset: int) -> list[Letter]:
+    def whole_at(self, partition: int, offset: int) -> tuple[Letter, Content]:
+        """The same with its record. Raises :class:`DeadLetterUnknown`."""
         where = {"topic": self._topic, "partition": partition, "offset": offset}
-        return list(map(_letter, self._rows(queries["find_dead_letter"], where)))
+        for row in self._rows(queries["find_dead_letter"], where):
+            fields = len(_FIELDS)
+            return _letter(row[:fields]), Content(*row[fields:])
+        raise DeadLetterUnknown(f"There is no dead letter at {partition}:{offset}.")
 
     def content(self, letter: Letter) -> Content:
         """The record of a dead letter."""

@@ -26,17 +26,18 @@ ORDER BY dead.received_at, dead.partition, dead."offset" LIMIT %(limit)s;
 
 -- name: find_end_of_look
 -- The last of so many dead letters that were looked at; no row when there are not so many.
-SELECT partition, "offset" FROM dead_letter
+SELECT received_at, partition, "offset" FROM dead_letter
 WHERE topic = %(topic)s AND received_at >= %(since)s AND received_at < %(until)s
   AND (received_at, partition, "offset")
       > (%(after_received_at)s, %(after_partition)s::integer, %(after_offset)s::bigint)
 ORDER BY received_at, partition, "offset" OFFSET %(looks_max)s::bigint - 1 LIMIT 1;
 
 -- name: find_dead_letter
--- The dead letter at a position, with the last decision about it.
+-- The dead letter at a position, with the last decision about it and the record as it came.
 SELECT dead.partition, dead."offset", dead.operation_id::text, dead.reason, dead.received_at,
        last.decision, last.reason, last.new_partition, last.new_offset, last.decided_by,
-       last.decided_at
+       last.decided_at,
+       dead.key, dead.value, dead.header_names, dead.header_values, dead.timestamp_ms
 FROM dead_letter AS dead
 LEFT JOIN LATERAL (
     SELECT * FROM ostatok_service.dead_letter_decision AS made

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import LiteralString
 
 import msgspec
+from psycopg.rows import TupleRow
 
 from ostatok.errors import LedgerCorrupt
 from ostatok.settings import Settings
@@ -107,16 +108,25 @@ class History:
 
     async def at_offset(self, inn: str, offset: int) -> Point | None:
         """Where an INN's log stood behind the record at an offset of its partition."""
-        return await self._point(queries["find_entry_up_to_offset"], {"inn": inn, "offset": offset})
+        row = await self._up_to_offset(inn, offset)
+        return None if row is None else Point(*row[:2])
 
     async def entry_of(self, paid: OperationRecord, operation_id: str) -> LogEntry:
         """The entry that an applied record made."""
         inn = paid.inn or ""
-        point = await self.at_offset(inn, paid.offset)
-        entries = await self.entries(inn, point.entry, point.entry) if point else []
-        if not entries or entries[0].operation_id != operation_id:
-            entries = await self._entry_by_itself(inn, operation_id)
-        return entries[0]
+        row = await self._up_to_offset(inn, paid.offset)
+        if row is not None:
+            entry, _, found, *rest = row
+            if found == operation_id:
+                return LogEntry(entry, found, *rest)
+        # A replay added it late.
+        return (await self._entry_by_itself(inn, operation_id))[0]
+
+    async def _up_to_offset(self, inn: str, offset: int) -> TupleRow | None:
+        values = {"inn": inn, "offset": offset}
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(queries["find_entry_up_to_offset"], values)
+            return await cursor.fetchone()
 
     async def _entry_by_itself(self, inn: str, operation_id: str) -> list[LogEntry]:
         async with self._pool.connection() as connection:

@@ -218,8 +218,9 @@ FROM bisection WHERE low = high;
 SELECT EXISTS (SELECT FROM replayed WHERE inn = %(inn)s);
 
 -- name: find_entry_up_to_offset
--- The same for the last entry whose record lies at or before an offset of the INN's partition. The
--- ledger applies a partition in the order of its offsets, but for what was replayed.
+-- The same for the last entry whose record lies at or before an offset of the INN's partition; and
+-- that entry itself, with its payment. The ledger applies a partition in the order of its offsets,
+-- but for what was replayed.
 WITH RECURSIVE bisection (low, high) AS (
     SELECT 0::bigint, entries FROM organization WHERE inn = %(inn)s
     UNION ALL
@@ -233,9 +234,18 @@ WITH RECURSIVE bisection (low, high) AS (
                 WHERE low < high) AS halved
           OFFSET 0) AS looked  -- Or each would be looked up twice.
 )
-SELECT low, coalesce((SELECT new_balance FROM balance_log
-                      WHERE inn = %(inn)s AND entry = low), 0.00)
-FROM bisection WHERE low = high;
+SELECT low, coalesce(log.new_balance, 0.00),
+       log.operation_id::text, log.amount, log.previous_balance, log.new_balance, log.created_at,
+       paid.document_number, paid.document_date, paid.partition, paid."offset", paid.received_at
+FROM bisection
+LEFT JOIN LATERAL (
+    -- LIMIT keeps each a look-up by key, whatever the planner thinks of the tables.
+    SELECT * FROM balance_log WHERE inn = %(inn)s AND entry = low LIMIT 1
+) AS log ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM payment WHERE operation_id = log.operation_id LIMIT 1
+) AS paid ON true
+WHERE low = high;
 
 -- name: read_organization
 -- Where an INN's log stands: its last entry and the balance; no row for an INN that never paid.

@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler
 
 from ostatok.errors import DeadLetterUnknown, InvalidParameters
 from ostatok.settings import Settings
-from ostatok_db.dead_letters import DeadLetters, Decision, Filter, Letter
+from ostatok_db.dead_letters import DeadLetters, Decision, Filter
 from ostatok_http import parameters
 from ostatok_http.answers import REQUEST_ID
 from ostatok_http.bodies import read_body, require_kind
@@ -134,7 +134,7 @@ class DeadLetterEndpoints:
         """Answer a dead letter whole: with its record, and all that was decided about it."""
         position = position_of(request)
         Parameters(request.query).check()
-        return await self._answer(lambda letters: _whole(letters, letters.at(*position)))
+        return await self._answer(lambda letters: _whole(letters, position))
 
     async def redrive(self, request: web.Request) -> Ok:
         """Publish a dead letter again, the same bytes or the body, and answer where that lies."""
@@ -215,12 +215,17 @@ def _page(
     letters: DeadLetters, which: Filter, limit: int, cursor: Position | None
 ) -> DeadLetterPage:
     try:
-        after = None if cursor is None else letters.at(*cursor)
+        after = None if cursor is None else (letters.at(*cursor).received_at, *cursor)
     except DeadLetterUnknown:
         raise InvalidParameters({"cursor": "is not the next of a page"}) from None
     page = letters.page(which, limit, after)
-    return DeadLetterPage([DeadLetter.of(letter) for letter in page.letters], page.following)
+    following = None
+    if page.following is not None:
+        _, partition, offset = page.following
+        following = f"{partition}:{offset}"
+    return DeadLetterPage([DeadLetter.of(letter) for letter in page.letters], following)
 
 
-def _whole(letters: DeadLetters, letter: Letter) -> WholeDeadLetter:
-    return WholeDeadLetter.whole(letter, letters.content(letter), letters.decisions(letter))
+def _whole(letters: DeadLetters, position: Position) -> WholeDeadLetter:
+    letter, content = letters.whole_at(*position)
+    return WholeDeadLetter.whole(letter, content, letters.decisions(letter))

@@ -50,8 +50,9 @@ INN = inn_of(700)
 HOME = partition_of(INN, PARTITIONS)
 LOOKED_AT: list[tuple[str, dict[str, Any], int]] = [
     ("list_organizations", {"low": "77", "high": "78", "after": inn_of(700)}, LIMIT),
-    ("read_organization_whole", {"inn": INN}, 1),
-    ("sample_balances", {"inn": INN, "entries": [1]}, 1),
+    ("read_organization_whole", {"inn": INN, "moments": [MIDDLE, LATEST]}, 1),
+    ("read_log_page", {"inn": INN, "first": 1, "last": 1, "samples": []}, 1),
+    ("read_log_page", {"inn": INN, "first": 1, "last": 0, "samples": [1]}, 1),
     ("find_operation_at", {"partition": 0, "offset": 700}, 1),
     ("list_conflicts", {}, LIMIT),
     ("list_conflicts", {"before_received_at": MIDDLE}, LIMIT),

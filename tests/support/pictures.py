@@ -43,7 +43,7 @@ def main() -> int:
         produce(one.settings, deliveries(random.Random(7), 400))
         one.run("audit")
         url = f"http://127.0.0.1:{one.settings.http_port}"
-        options = ("--webhooks", "6000", "--rate", "150", "--organizations", "40", "--seed", "7")
+        options = ("--webhooks", "12000", "--rate", "150", "--organizations", "40", "--seed", "7")
         one.start("simulate", "--url", url, *options, log="simulate.log")
         browser = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
         _take_all(one, browser, f"{url}/console")

@@ -22,7 +22,7 @@ def add_console(app: web.Application, settings: Settings, world: World) -> None:
     site = Site(settings)
     live = Live(world.ledger, world.topic, world.records, world.reads.browser, world.journal_check)
     overview = Overview(site, live)
-    organizations = Organizations(site, world.reads.browser, world.reads.history)
+    organizations = Organizations(site, world.reads.browser)
     stories = Stories(world.reads.history, world.unapplied)
     operations = Operations(site, world.reads.browser, stories)
     conflicts = Conflicts(site, world.reads.browser, world.reads.history, world.records)

@@ -1,6 +1,5 @@
 """Conflicts: operations that came again with other content, and moved no money."""
 
-from datetime import datetime
 from functools import partial
 
 from aiohttp import web
@@ -8,10 +7,10 @@ from aiohttp import web
 from ostatok.errors import JournalError, JournalUnavailable, OstatokError
 from ostatok.journal import Record
 from ostatok.payment import operation_id_of
-from ostatok_db.browsing import Browser, Conflict, Place
+from ostatok_db.browsing import Browser, Conflict
 from ostatok_db.history import History
 from ostatok_http import parameters
-from ostatok_http.console.fields import digits, local_moment
+from ostatok_http.console.fields import cursor_of, digits, local_moment, place
 from ostatok_http.console.letters import PAGE_ROWS
 from ostatok_http.console.raw import Raw
 from ostatok_http.console.site import Site
@@ -44,7 +43,7 @@ class Conflicts:
         query = Parameters(request.query, "inn", "from", "to", "cursor")
         inn = query.read("inn", digits(0, 12)) or None
         since, until = parameters.period(query, local_moment(self._site.zone))
-        before = query.read("cursor", _place)
+        before = query.read("cursor", place)
         query.check()
         found = await self._browser.conflicts(
             PAGE_ROWS + 1, inn=inn, since=since, until=until, before=before
@@ -57,7 +56,7 @@ class Conflicts:
             inn=inn,
             since=since,
             until=until,
-            following=_cursor(page[-1]) if len(found) > PAGE_ROWS else None,
+            following=_following(page[-1]) if len(found) > PAGE_ROWS else None,
             chosen={name: value for name, value in request.query.items() if name != "cursor"},
         )
 
@@ -93,10 +92,5 @@ class Conflicts:
         return self._records.firsts({partition: (offset, offset + 1)}).get(partition)
 
 
-def _cursor(conflict: Conflict) -> str:
-    return f"{conflict.received_at.isoformat()}~{conflict.position}"
-
-
-def _place(text: str) -> Place:
-    moment, _, position = text.partition("~")
-    return datetime.fromisoformat(moment), *parameters.position(position)
+def _following(last: Conflict) -> str:
+    return cursor_of(last.received_at, last.partition, last.offset)

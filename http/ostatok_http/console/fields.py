@@ -6,6 +6,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from ostatok.payment import EARLIEST, LATEST
+from ostatok_db.browsing import Place
 from ostatok_http import parameters
 
 _match_local = re.compile(
@@ -40,3 +41,14 @@ def local_moment(zone: ZoneInfo) -> Callable[[str], datetime | None]:
         return parameters.moment(text)
 
     return parse
+
+
+def cursor_of(received_at: datetime, partition: int, offset: int) -> str:
+    """Write where a list of records goes on; :func:`place` reads it."""
+    return f"{received_at.isoformat()}~{partition}:{offset}"
+
+
+def place(text: str) -> Place:
+    """Read where a list of records goes on."""
+    moment, _, position = text.partition("~")
+    return datetime.fromisoformat(moment), *parameters.position(position)

@@ -22,11 +22,11 @@ from ostatok.errors import (
 from ostatok.journal import read_position
 from ostatok.payment import BODY_BYTES_MAX
 from ostatok_db.content import Content
-from ostatok_db.dead_letters import DeadLetters, Decided, Filter, Letter, Page
+from ostatok_db.dead_letters import DeadLetters, Decided, Filter, Letter
 from ostatok_http import parameters
 from ostatok_http.answers import REQUEST_ID
 from ostatok_http.bodies import BODY_SECONDS_MAX
-from ostatok_http.console.fields import local_moment
+from ostatok_http.console.fields import cursor_of, local_moment, place
 from ostatok_http.console.raw import Raw
 from ostatok_http.console.site import WHO_COOKIE, Site, require_same_origin, set_cookie
 from ostatok_http.dead_letters import REASON_CHARACTERS_MAX, position_of
@@ -91,19 +91,14 @@ class Letters:
             until=until,
             decided=_DECIDED[state],
         )
-        cursor = query.read("cursor", parameters.position)
+        after = query.read("cursor", place)
         query.check()
-
-        def find(letters: DeadLetters) -> Page:
-            after = None if cursor is None else letters.at(*cursor)
-            return letters.page(which, PAGE_ROWS, after)
-
-        page = await self._desk.do(find)
+        page = await self._desk.do(lambda letters: letters.page(which, PAGE_ROWS, after))
         return self._site.render(
             request,
             "dead_letters.html",
             letters=page.letters,
-            following=page.following,
+            following=page.following and cursor_of(*page.following),
             which=which,
             state=state,
             states=list(_DECIDED),
@@ -117,8 +112,8 @@ class Letters:
         Parameters(request.query).check()
 
         def look(letters: DeadLetters) -> tuple[Letter, Content, Sequence[Decided]]:
-            letter = letters.at(*position)
-            return letter, letters.content(letter), letters.decisions(letter)
+            letter, content = letters.whole_at(*position)
+            return letter, content, letters.decisions(letter)
 
         letter, content, decisions = await self._desk.do(look)
         headers = zip(content.header_names, content.header_values, strict=True)

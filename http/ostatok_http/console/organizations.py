@@ -19,10 +19,10 @@ from ostatok_db.browsing import (
     SEARCHED_MAX,
     Browser,
     DocumentEntry,
+    LogPage,
     Ranking,
-    WholeOrganization,
 )
-from ostatok_db.history import History, Point
+from ostatok_db.history import Point
 from ostatok_http import parameters
 from ostatok_http.console.charts import Axis, line
 from ostatok_http.console.fields import digits, local_moment
@@ -101,10 +101,9 @@ class Searched(NamedTuple):
 class Organizations:
     """The list, and the page of one."""
 
-    def __init__(self, site: Site, browser: Browser, history: History) -> None:
+    def __init__(self, site: Site, browser: Browser) -> None:
         self._site = site
         self._browser = browser
-        self._history = history
         self.snapshots = Snapshots(browser)
 
     async def page(self, request: web.Request) -> web.StreamResponse:
@@ -138,29 +137,32 @@ class Organizations:
         query.check()
         if not is_inn(inn):
             raise web.HTTPNotFound
-        # The start first: what is paid in between can only lie behind it.
-        start = (await self._history.before(inn, since) if since else None) or BEFORE_ALL
-        whole = await self._browser.organization(inn)
+        moments = {"since": since, "until": until, "at": at and _just_after(at)}
+        asked = {name: moment for name, moment in moments.items() if moment}
+        whole = await self._browser.organization(inn, *asked.values())
         if whole is None:
             raise web.HTTPNotFound
-        end = (await self._history.before(inn, until) if until else None) or Point(
-            whole.entries, whole.balance
-        )
+        points = dict(zip(asked, whole.points, strict=True))
+        start = points.get("since", BEFORE_ALL)
+        end = points.get("until", Point(whole.entries, whole.balance))
         first, last = start.entry + 1, min(end.entry, cursor or end.entry)
         top = max(first, last - PAGE_ROWS + 1)
-        entries = await self._history.entries(inn, top, last) if first <= last else []
+        searched = await self._search(inn, document, min(whole.entries, before))
+        page = LogPage([], [])
+        if searched is None:
+            page = await self._browser.log_page(inn, top, last, range(first, end.entry + 1))
         values: dict[str, Any] = {
             "organization": whole,
-            "entries": list(reversed(entries)),
+            "entries": list(reversed(page.entries)),
             "following": top - 1 if first < top else None,
-            "chart": await self._chart(request, whole, start, end),
+            "chart": self._chart(request, page.samples, start, end),
             "at": at,
-            "at_point": await self._history.before(inn, _just_after(at)) if at else None,
+            "at_point": points.get("at"),
             "since": since,
             "until": until,
             "start": start,
             "end": end,
-            "searched": await self._search(inn, document, min(whole.entries, before)),
+            "searched": searched,
         }
         return self._site.render(request, "organization.html", **values)
 
@@ -174,13 +176,16 @@ class Organizations:
             first = found[-1].entry  # There may be more of them: look on from there.
         return Searched(document, found, first, last)
 
-    async def _chart(
-        self, request: web.Request, whole: WholeOrganization, start: Point, end: Point
+    def _chart(
+        self,
+        request: web.Request,
+        sampled: Sequence[tuple[datetime, Decimal]],
+        start: Point,
+        end: Point,
     ) -> Markup | None:
         """The balance over the entries of the period; None when there are too few for a line."""
-        if end.entry - start.entry < 2:
+        if len(sampled) < 2:
             return None
-        sampled = await self._browser.balances(whole.inn, start.entry + 1, end.entry)
         points = [(at.timestamp(), float(balance)) for at, balance in sampled]
         t, f = Speaker(language_of(request)), self._site.formats(language_of(request))
         across = Axis(
