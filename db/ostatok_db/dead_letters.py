@@ -104,8 +104,6 @@ def _refusal(letter: Letter, made: Decided) -> DeadLetterDecided:
 class Filter(msgspec.Struct, frozen=True):
     """Which dead letters; None for all."""
 
-    position: tuple[int, int] | None = None
-    """The one there; nothing else is looked at then."""
     operation_id: str | None = None
     reason: str | None = None
     """Part of the reason, in any case."""

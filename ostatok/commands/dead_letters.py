@@ -1,6 +1,6 @@
 """The commands about dead letters: look at them, redrive them, or discard them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import partial
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ostatok.settings import Settings
     from ostatok_db.dead_letters import DeadLetters, Filter, Letter
     from ostatok_db.redrive import Redrive
+
+    Wanted = list[tuple[int, int]] | Filter
+    """The positions that were named, or which others."""
 
 LISTED_MAX = 1_000
 AT_ONCE_MAX = 10_000
@@ -50,8 +53,8 @@ def _which(command: Command) -> Command:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_(*, everything: bool, as_json: bool, **which: Any) -> None:
     """List dead letters that nobody has decided about, the earliest first."""
-    with _opened(which) as (letters, filters):
-        found = _find(letters, filters(decided=None if everything else False), LISTED_MAX)
+    with _opened(which) as (letters, wanted):
+        found = _find(letters, wanted(decided=None if everything else False), LISTED_MAX)
     if as_json:
         click.echo(as_text(found))
         return
@@ -67,8 +70,8 @@ def list_(*, everything: bool, as_json: bool, **which: Any) -> None:
 @of_up
 def show(*, position: str, data: Path | None) -> None:
     """Show a dead letter whole and all decisions about it, as JSON: what is no text in base64."""
-    with _opened({"positions": (position,), "data": data}) as (letters, filters):
-        (letter,) = _find(letters, filters(decided=None), 1)
+    with _opened({"positions": (position,), "data": data}) as (letters, wanted):
+        (letter,) = _find(letters, wanted(decided=None), 1)
         record = letters.content(letter).shown()
         decisions = letters.decisions(letter)
     click.echo(as_text({"letter": letter, "record": record, "decisions": decisions}))
@@ -96,8 +99,8 @@ def redrive(
     from ostatok_db.redrive import Redrive  # noqa: PLC0415
 
     corrected = value.read_bytes() if value is not None else None
-    with _opened(which) as (letters, filters):
-        found = _chosen(letters, filters(decided=None if again else False), again=again)
+    with _opened(which) as (letters, wanted):
+        found = _chosen(letters, wanted(decided=None if again else False), again=again)
         if corrected is not None and len(found) != 1:
             raise click.UsageError("--value corrects one dead letter: give its position.")
         settings = settings_of(which["data"])
@@ -124,8 +127,8 @@ def discard(*, because: str, again: bool, by: str | None, dry_run: bool, **which
     """Say that nothing is to be made of dead letters. They stay, with the reason."""
     if not because.strip():
         raise click.BadParameter("must say something", param_hint="--because")
-    with _opened(which) as (letters, filters):
-        for letter in _chosen(letters, filters(decided=None if again else False), again=again):
+    with _opened(which) as (letters, wanted):
+        for letter in _chosen(letters, wanted(decided=None if again else False), again=again):
             if not dry_run:
                 letters.discard(letter, by=by or me(), because=because, again=again)
             click.echo(f"{letter.position}{' would be' if dry_run else ''} discarded.")
@@ -134,58 +137,54 @@ def discard(*, because: str, again: bool, by: str | None, dry_run: bool, **which
 @contextmanager
 def _opened(
     which: Mapping[str, Any],
-) -> Iterator[tuple["DeadLetters", Callable[..., list["Filter"]]]]:
-    """Open the dead letters, and give what makes filters of the options."""
+) -> Iterator[tuple["DeadLetters", Callable[..., "Wanted"]]]:
+    """Open the dead letters, and give what says of the options which are wanted."""
     from ostatok_db.dead_letters import DeadLetters  # noqa: PLC0415
 
     letters = DeadLetters.connect(settings_of(which["data"]))
     try:
-        yield letters, partial(_filters, which)
+        yield letters, partial(_wanted, which)
     finally:
         letters.close()
 
 
-def _filters(which: Mapping[str, Any], *, decided: bool | None) -> list["Filter"]:
-    """Give one for each position, or one for all else; ``decided`` is for the latter."""
+def _wanted(which: Mapping[str, Any], *, decided: bool | None) -> "Wanted":
+    """Give the positions, or a filter for all else; ``decided`` is for the latter."""
     from ostatok.payment import is_operation_id  # noqa: PLC0415
     from ostatok_db.dead_letters import Filter  # noqa: PLC0415
 
     if positions := which.get("positions", ()):
         if any(which.get(name) for name in ("operation", "reason", "since", "until")):
             raise click.UsageError("Give positions, or options that choose, and not both.")
-        return [Filter(position=_read_position(one)) for one in positions]
+        return [_read_position(one) for one in positions]
     operation = which["operation"]
     if operation is not None and not is_operation_id(operation):
         raise click.BadParameter("must be a UUID", param_hint="--operation")
-    return [
-        Filter(
-            operation_id=operation,
-            reason=which["reason"],
-            since=_moment("--since", which["since"]),
-            until=_moment("--until", which["until"]),
-            decided=decided,
-        )
-    ]
+    return Filter(
+        operation_id=operation,
+        reason=which["reason"],
+        since=_moment("--since", which["since"]),
+        until=_moment("--until", which["until"]),
+        decided=decided,
+    )
 
 
-def _find(letters: "DeadLetters", filters: Sequence["Filter"], limit: int) -> list["Letter"]:
-    found: list[Letter] = []
-    for one in filters:
-        found += [letters.at(*one.position)] if one.position else letters.find(one, limit)
-    return found
+def _find(letters: "DeadLetters", wanted: "Wanted", limit: int) -> list["Letter"]:
+    if isinstance(wanted, list):
+        return [letters.at(*position) for position in wanted]
+    return letters.find(wanted, limit)
 
 
-def _chosen(letters: "DeadLetters", filters: Sequence["Filter"], *, again: bool) -> list["Letter"]:
+def _chosen(letters: "DeadLetters", wanted: "Wanted", *, again: bool) -> list["Letter"]:
     """Give those that are to be changed: never all of them because nothing was said.
 
     Nor one that was decided about, unless it is asked for so.
     """
-    for one in filters:
-        if not (one.position or one.operation_id or one.reason or one.since or one.until):
-            raise click.UsageError(
-                "Say which: positions, or --reason, --operation, --since, --until."
-            )
-    found = _find(letters, filters, AT_ONCE_MAX + 1)
+    if not isinstance(wanted, list) and not (
+        wanted.operation_id or wanted.reason or wanted.since or wanted.until
+    ):
+        raise click.UsageError("Say which: positions, or --reason, --operation, --since, --until.")
+    found = _find(letters, wanted, AT_ONCE_MAX + 1)
     if len(found) > AT_ONCE_MAX:
         raise OstatokError(
             f"That would be more than {AT_ONCE_MAX:,} dead letters.",
