@@ -21,6 +21,7 @@ from bench.payments import Mix, bodies, fill
 from bench.question import BATCH_RECORDS, Figure, Figures, Question, Sides, Size
 from bench.serving import ostatok_http, ostatok_stream
 from bench.webhooks import all_200
+from ostatok.setting_types import ALL_PARTS
 from ostatok.settings import Settings
 from ostatok_db.connection import conninfo
 
@@ -62,7 +63,7 @@ async def against_empty(lab: Lab, size: Size) -> AsyncIterator[Sides]:
     jobs = write_jobs(
         lab.folder / "reads", (Job([get(path_of(inn))]) for inn in pick.choices(inns, k=reads))
     )
-    given = {"stream_batch_records_max": batch, "http_console": True}
+    given = {"stream_batch_records_max": batch, "http_serve": ALL_PARTS}
     large = await lab.new_settings(**given)
     await _grow(lab, large, replace(mix, payments=many))
     applied = many
@@ -95,7 +96,7 @@ async def against_empty(lab: Lab, size: Size) -> AsyncIterator[Sides]:
     async def theirs() -> Figures:
         source = await lab.new_settings(**given)
         await asyncio.to_thread(fill, source, mix, seed=next(seeds))
-        settings = await anew(lab, source, http_console=True)
+        settings = await anew(lab, source, http_serve=ALL_PARTS)
         figures = await measure(settings, 0)
         for one in (source, settings):
             lab.drop_database(one.database_url.get_secret_value())

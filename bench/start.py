@@ -15,7 +15,7 @@ from ostatok.local.jars import cache_folder
 from ostatok.local.kafka import EmbeddedKafka
 from ostatok.local.parts import POLL_SECONDS, Running
 from ostatok.local.ports import free_port
-from ostatok.settings import PREFIX
+from ostatok.setting_types import PREFIX
 
 READY_SECONDS_MAX = 60.0
 ARCHIVE_SECONDS_MAX = 120.0

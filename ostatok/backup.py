@@ -11,7 +11,8 @@ from ostatok.journal import Record
 from ostatok.pace import Pace, Say
 from ostatok.record_reader import RecordReader
 from ostatok.record_writer import Draft, RowWriter
-from ostatok.settings import PREFIX, Settings
+from ostatok.setting_types import PREFIX
+from ostatok.settings import Settings
 from ostatok.topic import Range, Topic
 from ostatok.topic_copy import Described, Piece, TopicCopy
 

@@ -6,6 +6,10 @@ OstatokError
 │   ├── InvalidPayment       the body is no payment
 │   ├── InvalidParameters    what else a request says: the address, a header, a field
 │   └── NotRedrivable        a dead letter, or what is to stand in its place, is no payment
+├── AccessError
+│   ├── NotAuthenticated     nobody we know asks, or does not prove it; 401
+│   ├── NotAllowed           we know who asks, and he may not; 403
+│   └── TooManyRequests      more often than somebody may; says when again; 429
 ├── DeadLetterError
 │   ├── DeadLetterUnknown    there is none at that place
 │   └── DeadLetterDecided    somebody decided about it; says who decided what
@@ -62,6 +66,32 @@ class InvalidParameters(InvalidFields):
 
 class NotRedrivable(InvalidFields):
     """The dead letter can't be a payment."""
+
+
+class AccessError(OstatokError):
+    """Who asks is not let in."""
+
+
+class NotAuthenticated(AccessError):
+    """Nobody who is known here asks."""
+
+    def __init__(self, message: str | None = None, *, challenge: str | None = None) -> None:
+        """Keep ``challenge``: how he could prove himself, as RFC 9110 (11.6.1) writes it."""
+        super().__init__(message)
+        self.challenge = challenge
+
+
+class NotAllowed(AccessError):
+    """Who asks may not do this."""
+
+
+class TooManyRequests(AccessError):
+    """Somebody asks more often than he may."""
+
+    def __init__(self, message: str | None = None, *, after_seconds: float) -> None:
+        """Keep when he may ask again."""
+        super().__init__(message)
+        self.after_seconds = after_seconds
 
 
 class DeadLetterError(OstatokError):

@@ -10,7 +10,8 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 
 from ostatok.errors import SettingsError
-from ostatok.settings import PREFIX, Settings
+from ostatok.setting_types import PREFIX
+from ostatok.settings import Settings
 
 
 def librdkafka_config(settings: Settings) -> dict[str, Any]:

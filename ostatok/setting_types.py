@@ -1,9 +1,13 @@
 """The kinds of values that settings have. Each says what would be right of what is not."""
 
-from typing import Annotated, Literal
+from ipaddress import ip_network
+from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field
+
+PREFIX = "OSTATOK_"
+"""How the environment variable of each setting begins."""
 
 
 def _is_timezone(name: str) -> str:
@@ -14,9 +18,32 @@ def _is_timezone(name: str) -> str:
     return name
 
 
+def _are_parts(text: str) -> str:
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
+    if not set(names) <= set(get_args(Part)):
+        raise ValueError("must be some of webhook, api and console, separated by commas")
+    return ",".join(names)
+
+
+def _are_networks(text: str) -> str:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        try:
+            ip_network(name)
+        except ValueError as error:
+            raise ValueError(f"must be networks such as 10.0.0.0/8: {error}") from None
+    return ",".join(names)
+
+
+Part = Literal["webhook", "api", "console"]
+"""What an http process can answer."""
+ALL_PARTS = ",".join(get_args(Part))
+
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Timezone = Annotated[str, AfterValidator(_is_timezone)]
+Networks = Annotated[str, AfterValidator(_are_networks)]
+Served = Annotated[str, AfterValidator(_are_parts)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,48}$")]
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]

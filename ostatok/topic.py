@@ -23,7 +23,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # they are it
 
 from ostatok.errors import JournalCut, JournalMismatch, JournalShort, JournalUnavailable
 from ostatok.kafka import configuring, librdkafka_config
-from ostatok.settings import PREFIX, Settings
+from ostatok.setting_types import PREFIX
+from ostatok.settings import Settings
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -14,7 +14,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
 from ostatok.errors import OstatokError
-from ostatok.settings import PREFIX, Settings
+from ostatok.setting_types import PREFIX
+from ostatok.settings import Settings
 
 if TYPE_CHECKING:
     from ostatok.telemetry import Span, Spans

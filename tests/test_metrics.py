@@ -21,7 +21,7 @@ from support.system import System, request, wait_until
 
 from ostatok.journal import partition_of
 from ostatok.local.ports import free_port
-from ostatok.settings import PREFIX
+from ostatok.setting_types import PREFIX
 from ostatok_db.connection import conninfo
 
 ROOT = Path(__file__).parents[1]

@@ -12,7 +12,7 @@ from support.services import Services
 from support.system import System, request
 
 from ostatok.local.ports import free_port
-from ostatok.settings import PREFIX
+from ostatok.setting_types import PREFIX
 
 TRIES = 10_000
 CLIENTS = 50

@@ -12,7 +12,8 @@ from pydantic import SecretStr
 
 from ostatok.errors import SettingsError
 from ostatok.kafka import librdkafka_config, ssl_context
-from ostatok.settings import PREFIX, Settings, load
+from ostatok.setting_types import PREFIX
+from ostatok.settings import Settings, load
 from ostatok_db.connection import conninfo
 from ostatok_stream.app import make_app
 

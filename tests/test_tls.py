@@ -15,7 +15,7 @@ from support.system import System
 from ostatok.local.kafka import EmbeddedKafka
 from ostatok.local.ports import free_port
 from ostatok.local.processes import environment_of
-from ostatok.settings import PREFIX
+from ostatok.setting_types import PREFIX
 
 SECURE = """
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller},DOOR://127.0.0.1:{door}

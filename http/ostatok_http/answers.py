@@ -6,6 +6,7 @@ the short body.
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from math import ceil
 from random import getrandbits
 from typing import NoReturn, TypeVar
 
@@ -16,7 +17,7 @@ from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_exceptions import HTTPException
 from msgspec import UNSET
 
-from ostatok.errors import DeadLetterDecided, InvalidFields
+from ostatok.errors import DeadLetterDecided, InvalidFields, NotAuthenticated, TooManyRequests
 from ostatok.settings import Settings
 from ostatok_http.events import Events
 from ostatok_http.metrics import Metrics
@@ -138,6 +139,10 @@ def _response(refusal: Refusal, error: Exception, request: web.BaseRequest) -> w
         headers |= {name: error.headers[name] for name in _OF_THE_ERROR if name in error.headers}
     if refusal.status == 503:
         headers[hdrs.RETRY_AFTER] = str(RETRY_AFTER_SECONDS)
+    if isinstance(error, TooManyRequests):
+        headers[hdrs.RETRY_AFTER] = str(max(1, ceil(error.after_seconds)))
+    if isinstance(error, NotAuthenticated) and error.challenge is not None:
+        headers[hdrs.WWW_AUTHENTICATE] = error.challenge
     if not wants_problem(request.headers.getall(hdrs.ACCEPT, [])):
         body = refusal.body
         if isinstance(error, SAYS_MORE):

@@ -17,7 +17,8 @@ from ostatok import garbage, logs
 from ostatok.errors import OstatokError
 from ostatok.payment import BODY_BYTES_MAX
 from ostatok.record_reader import RecordReader
-from ostatok.settings import PREFIX, Settings
+from ostatok.setting_types import PREFIX
+from ostatok.settings import Settings
 from ostatok.topic import Topic
 from ostatok_db.history import History
 from ostatok_db.pool import Pool
@@ -150,7 +151,7 @@ def _add_for_operators(app: web.Application, settings: Settings, world: World) -
     """Add what operators use, where the settings want it."""
     if settings.http_operators:
         DeadLetterEndpoints(settings, world.desk).add_to(app.router)
-    if settings.http_console:
+    if settings.serves("console"):
         # Loaded only here: it brings a template engine along.
         from ostatok_http.console.app import add_console  # noqa: PLC0415
 

@@ -20,7 +20,10 @@ from ostatok.errors import (
     JournalUnavailable,
     LedgerBehind,
     LedgerUnavailable,
+    NotAllowed,
+    NotAuthenticated,
     NotRedrivable,
+    TooManyRequests,
 )
 from ostatok.payment import BODY_BYTES_MAX
 from ostatok_http.shapes import Difference, Differences
@@ -81,6 +84,13 @@ FORBIDDEN = Refusal(
     "Forbidden",
     "It did not come from a page of this site, or asks for a host whose name is not known here: "
     "OSTATOK_HTTP_NAMES names those that are.",
+)
+UNAUTHORIZED = Refusal(
+    "unauthorized", 401, "Unauthorized", "Nobody who is known here asks, or does not prove it."
+)
+NOT_ALLOWED = Refusal("not_allowed", 403, "Not allowed", "Who asks is known, and may not do this.")
+TOO_MANY = Refusal(
+    "too_many", 429, "Too many requests", "The header Retry-After says when to ask again."
 )
 ORGANIZATION_NOT_FOUND = Refusal(
     "not_found", 404, "Organization not found", "No payment of this INN is known."
@@ -192,6 +202,9 @@ SAYS_MORE: tuple[type[Exception], ...] = (InvalidParameters, NotRedrivable, Dead
 
 # The first that fits: JournalFull is a JournalUnavailable too.
 _BY_ERROR: tuple[tuple[type[Exception], Refusal], ...] = (
+    (NotAuthenticated, UNAUTHORIZED),
+    (NotAllowed, NOT_ALLOWED),
+    (TooManyRequests, TOO_MANY),
     (InvalidPayment, INVALID),
     (web.RequestPayloadError, INVALID),
     (InvalidParameters, INVALID_PARAMETERS),

@@ -10,7 +10,8 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from ostatok.local.parts import Part
-from ostatok.settings import PREFIX, Settings
+from ostatok.setting_types import PREFIX
+from ostatok.settings import Settings
 
 _HELD = (sys.executable, "-m", "ostatok.local.held")
 _PROBE_SECONDS = 2.0

@@ -14,13 +14,14 @@ from ostatok.local.parts import Running
 from ostatok.local.postgres import DATABASE, ROLE, EmbeddedPostgres
 from ostatok.local.screen import Screen
 from ostatok.local.supervisor import Supervisor, together
-from ostatok.settings import PREFIX, Settings
+from ostatok.setting_types import ALL_PARTS, PREFIX
+from ostatok.settings import Settings
 
 # All parts must be down within 10 s; what is left after the drain goes to Kafka and Postgres.
 HTTP_DRAIN_SECONDS = 3
 
 # Both ask nobody who he is, so they are there by themselves for this machine alone.
-_FOR_THIS_MACHINE = ("http_console", "http_operators")
+_FOR_THIS_MACHINE = {"http_serve": ALL_PARTS, "http_operators": "true"}
 
 _READY = """
 Ostatok is ready.
@@ -78,6 +79,7 @@ class _System:
         self.port = port
         self.topic = wanted.topic
         self.open_to_all = open_to_all(wanted, host)
+        self.serves = self.open_to_all.get("http_serve", wanted.http_serve)
         self.screen = Screen()
         self.supervisor = Supervisor(say=self.screen.line, changed=self._note)
         ports.keep(port)
@@ -95,8 +97,8 @@ class _System:
             self.postgres.database_url, self.kafka.bootstrap_servers
         )
         environment["OSTATOK_HTTP_DRAIN_SECONDS"] = str(HTTP_DRAIN_SECONDS)
-        for name, is_on in self.open_to_all.items():
-            environment[PREFIX + name.upper()] = str(is_on).lower()
+        for name, text in self.open_to_all.items():
+            environment[PREFIX + name.upper()] = text
         given = processes.Given(environment, self.folder.log)
         self._metrics_ports = [ports.free_port() for _ in range(stream)]
         shared = self.folder.empty_folder("http")
@@ -168,7 +170,7 @@ class _System:
         self.screen.line(
             _READY.format(
                 http=url,
-                console=_CONSOLE.format(http=url) if self.open_to_all["http_console"] else "",
+                console=_CONSOLE.format(http=url) if "console" in self.serves else "",
                 role=ROLE,
                 database=DATABASE,
                 postgres=self.postgres.port,
@@ -182,15 +184,15 @@ class _System:
         )
 
 
-def open_to_all(wanted: Settings, host: str) -> dict[str, bool]:
-    """Say of each setting that lets in whoever reaches the port whether it is on.
+def open_to_all(wanted: Settings, host: str) -> dict[str, str]:
+    """Give the settings that are on by themselves when nobody but this machine reaches the port.
 
-    As the caller has it; else it is on when nobody but this machine reaches the port.
+    Not those that the caller has set.
     """
-    return {
-        name: getattr(wanted, name) if name in wanted.model_fields_set else _is_loopback(host)
-        for name in _FOR_THIS_MACHINE
-    }
+    if not _is_loopback(host):
+        return {}
+    given = wanted.model_fields_set
+    return {name: text for name, text in _FOR_THIS_MACHINE.items() if name not in given}
 
 
 def _is_loopback(host: str) -> bool:

@@ -14,7 +14,8 @@ from mode import Service
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from ostatok.errors import JournalMismatch, JournalUnavailable, LedgerUnavailable, OstatokError
-from ostatok.settings import PREFIX, Settings
+from ostatok.setting_types import PREFIX
+from ostatok.settings import Settings
 from ostatok.topic import Range, Topic, check_held
 from ostatok_stream import metrics
 from ostatok_stream.ages import RecordSource

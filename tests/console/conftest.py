@@ -14,6 +14,8 @@ from support.journal import deliveries
 from support.services import Services
 from support.system import System, wait_until
 
+from ostatok.setting_types import ALL_PARTS
+
 OUTCOMES = """
 SELECT (SELECT count(*) FROM payment) + (SELECT count(*) FROM duplicate)
      + (SELECT count(*) FROM dead_letter)
@@ -23,7 +25,7 @@ SELECT (SELECT count(*) FROM payment) + (SELECT count(*) FROM duplicate)
 @pytest.fixture(scope="module")
 def console(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     """Give a system that has applied payments, duplicates, conflicts and dead letters."""
-    settings = services.new_settings(http_console=True, http_operators=True)
+    settings = services.new_settings(http_serve=ALL_PARTS, http_operators=True)
     with System(settings, tmp_path_factory.mktemp("console")) as system:
         records = deliveries(random.Random(5), 300)
         produce(settings, records)

@@ -17,7 +17,7 @@ from support.system import wait_until
 
 from ostatok.journal import partition_of
 from ostatok.local.ports import free_port
-from ostatok.settings import PREFIX
+from ostatok.setting_types import PREFIX
 
 INN = INNS[0]
 

@@ -28,12 +28,18 @@ from ostatok_http.refusals import (
     INVALID,
     INVALID_PARAMETERS,
     MISMATCH,
+    NOT_ALLOWED,
     NOT_REDRIVABLE,
+    TOO_MANY,
+    UNAUTHORIZED,
     UNAVAILABLE,
     refusal_of,
 )
 
 EXPECTED = {
+    "NotAuthenticated": UNAUTHORIZED,
+    "NotAllowed": NOT_ALLOWED,
+    "TooManyRequests": TOO_MANY,
     "InvalidPayment": INVALID,
     "InvalidParameters": INVALID_PARAMETERS,
     "JournalUnavailable": UNAVAILABLE,

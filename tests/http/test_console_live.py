@@ -22,6 +22,7 @@ from support.webhooks import (
 )
 
 from ostatok.errors import LedgerUnavailable
+from ostatok.setting_types import ALL_PARTS
 from ostatok.settings import Settings, load
 from ostatok.topic import Range
 from ostatok_db.batch import Outcome
@@ -48,7 +49,7 @@ async def start(serve: Serve, database: Settings, **ports: Any) -> ClientSession
     given = {**of_database(database), "database_url": database.database_url, **ports}
     if "ledger" in ports:
         ports["ledger"].pool = given["pool"]
-    return await serve(http_console=True, **given)
+    return await serve(http_serve=ALL_PARTS, **given)
 
 
 async def page(client: ClientSession, path: str = "/") -> str:
@@ -289,7 +290,7 @@ async def test_the_drain_begins_before_the_console_lets_go(
         given["history"],
         Reads.make(database, given["pool"]),
     )
-    app = create_app(load(http_console=True, log_operations=False), ports)
+    app = create_app(load(http_serve=ALL_PARTS, log_operations=False), ports)
     app.freeze()
     await app.shutdown()
     assert told == ["drain", "console"]

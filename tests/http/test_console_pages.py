@@ -12,6 +12,7 @@ from support.payments import batch, entry, payment
 from support.webhooks import Serve, TheTopic, of_database
 
 from ostatok.errors import JournalUnavailable, LedgerUnavailable, SettingsError
+from ostatok.setting_types import ALL_PARTS
 from ostatok.settings import Settings, load
 from ostatok.topic import Range
 from ostatok_db import browsing, dead_letters
@@ -30,7 +31,7 @@ class NoTopic(TheTopic):
 
 async def test_there_is_none_unless_a_setting_says_so(serve: Serve, database: Settings) -> None:
     """It shows all organizations to whoever reaches the port."""
-    status, _, _ = await get(await start(serve, database, http_console=False), "/")
+    status, _, _ = await get(await start(serve, database, http_serve="webhook,api"), "/")
     assert status == 404
 
 
@@ -156,7 +157,7 @@ async def test_errors_are_shown_and_not_swallowed(
 ) -> None:
     """Postgres is away: 503, in the language of the browser. A bug of ours: 500, and its id."""
     nowhere = load(database_url="postgresql://127.0.0.1:1/none", database_timeout_seconds=0.5)
-    console = await serve(**of_database(nowhere), http_console=True)
+    console = await serve(**of_database(nowhere), http_serve=ALL_PARTS)
     status, text, _ = await get(console, "/organizations/", **{"Accept-Language": "ru"})
     assert (status, "Сейчас не отвечает" in text) == (503, True)
     status, text, _ = await get(console, "/")

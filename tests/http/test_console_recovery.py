@@ -13,6 +13,7 @@ from support.roles import role_that_reads
 from support.webhooks import EmptyLedger, Serve, TheTopic, of_database
 
 from ostatok.errors import LedgerUnavailable
+from ostatok.setting_types import ALL_PARTS
 from ostatok.settings import Settings, load
 from ostatok.topic import Range
 from ostatok_db.connection import conninfo
@@ -30,7 +31,7 @@ async def page(client: ClientSession, language: str = "en") -> str:
 async def start(serve: Serve, database: Settings, **ports: Any) -> ClientSession:
     """Start a console on a ledger."""
     url = database.database_url
-    given = {**of_database(database), "database_url": url, "http_console": True, **ports}
+    given = {**of_database(database), "database_url": url, "http_serve": ALL_PARTS, **ports}
     return await serve(**given)
 
 

@@ -11,6 +11,7 @@ from support.webhooks import GOOD, INN, JSON, WEBHOOK, RecordingJournal, Serve
 
 from ostatok import telemetry
 from ostatok.errors import JournalUnavailable
+from ostatok.setting_types import ALL_PARTS
 from ostatok.settings import load
 from ostatok.tracing import Tracing, is_sampled, read_traceparent
 
@@ -177,7 +178,7 @@ async def test_a_refusal_is_an_answer(
 
 async def test_probes_are_not_traced(serve_traced: Serve, collector: Collector) -> None:
     """Nor the console, nor what is not here, whatever they ask for."""
-    client = await serve_traced(traces_ratio=1, http_console=True)
+    client = await serve_traced(traces_ratio=1, http_serve=ALL_PARTS)
     console = ("/console", "/console/nowhere", "/console/static/console.js")
     for path in ("/healthz", "/readyz", "/metrics", "/nowhere", *console):
         sent = {"traceparent": SENT}

@@ -20,6 +20,7 @@ from ostatok.local.parts import gone, is_alive
 from ostatok.local.ports import free_port
 from ostatok.local.processes import embedded_environment
 from ostatok.local.up import open_to_all
+from ostatok.setting_types import ALL_PARTS
 from ostatok.settings import load
 
 STAND_IN = """
@@ -63,15 +64,16 @@ except OstatokError as error:
         ("localhost", {}, True),
         ("0.0.0.0", {}, False),
         ("192.0.2.1", {}, False),
-        ("0.0.0.0", {"http_console": True}, True),
-        ("127.0.0.1", {"http_console": False}, False),
+        ("0.0.0.0", {"http_serve": ALL_PARTS}, True),
+        ("127.0.0.1", {"http_serve": "webhook,api"}, False),
     ],
 )
 def test_the_console_is_on_for_this_machine_alone(
-    host: str, given: dict[str, bool], is_on: bool
+    host: str, given: dict[str, str], is_on: bool
 ) -> None:
     """Unless the caller says otherwise: it shows everything to whoever reaches the port."""
-    assert open_to_all(load(**given), host)["http_console"] is is_on
+    wanted = load(**given)
+    assert wanted.model_copy(update=open_to_all(wanted, host)).serves("console") is is_on
 
 
 async def launch(folder: Path, port: int, **more: str) -> asyncio.subprocess.Process:

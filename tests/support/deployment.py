@@ -10,7 +10,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from ostatok.settings import PREFIX, Settings, load
+from ostatok.setting_types import PREFIX
+from ostatok.settings import Settings, load
 from ostatok_http.app import Ports, create_app
 
 ROOT = Path(__file__).parents[2]

@@ -5,6 +5,7 @@ from typing import Any
 
 from aiohttp import ClientSession
 
+from ostatok.setting_types import ALL_PARTS
 from ostatok.settings import Settings
 from ostatok.topic import Range
 from support.model import INNS
@@ -25,7 +26,7 @@ class Held(TheTopic):
 
 async def start(serve: Serve, database: Settings, **settings: Any) -> ClientSession:
     """Start a console."""
-    on = {"http_console": True, "http_operators": True}
+    on = {"http_serve": ALL_PARTS, "http_operators": True}
     ports = {**of_database(database), "view": Held()}
     return await serve(**{**ports, "database_url": database.database_url, **on, **settings})
 

@@ -10,12 +10,14 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from ostatok.setting_types import ALL_PARTS
+from ostatok.settings import Settings
 from support import browser as chromium
 from support.console import ARGUMENTS, DESK, PHONE
 from support.foreign import produce
 from support.journal import deliveries
 from support.payments import document
-from support.services import running_services
+from support.services import Services, running_services
 from support.system import System, wait_until
 
 FOLDER = Path(__file__).parents[2] / "docs" / "console"
@@ -35,7 +37,7 @@ def main() -> int:
     with (
         running_services() as services,
         tempfile.TemporaryDirectory() as folder,
-        System(services.new_settings(http_console=True, http_operators=True), Path(folder)) as one,
+        System(_settings(services), Path(folder)) as one,
         sync_playwright() as playwright,
     ):
         one.start_stream()
@@ -49,6 +51,10 @@ def main() -> int:
         _take_all(one, browser, f"{url}/console")
         browser.close()
     return 0
+
+
+def _settings(services: Services) -> Settings:
+    return services.new_settings(http_serve=ALL_PARTS, http_operators=True)
 
 
 def _take_all(system: System, browser: Browser, address: str) -> None:

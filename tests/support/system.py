@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Self
 import psycopg
 
 from ostatok.local.processes import environment_of
-from ostatok.settings import PREFIX, Settings
+from ostatok.setting_types import PREFIX
+from ostatok.settings import Settings
 from ostatok_db.connection import conninfo
 
 READY_SECONDS_MAX = 60.0

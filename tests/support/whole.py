@@ -18,7 +18,7 @@ import psycopg
 from ostatok.local.parts import is_alive
 from ostatok.local.ports import free_port
 from ostatok.local.postgres import programs
-from ostatok.settings import PREFIX
+from ostatok.setting_types import PREFIX
 from support.system import READY_SECONDS_MAX, request, wait_until
 
 STOP_SECONDS_MAX = 10.0

@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 
 from ostatok import __version__
-from ostatok.settings import PREFIX, Settings
+from ostatok.setting_types import PREFIX
+from ostatok.settings import Settings
 from ostatok_http import health, letter_shapes, refusals, schemas, shapes
 from ostatok_http.documents import headers, operators, public
 from ostatok_http.documents.endpoint import Endpoint

@@ -1,0 +1,124 @@
+"""The settings of what Ostatok works with: Postgres, Kafka, and the topic."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import make_conninfo
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings
+
+from ostatok.setting_types import PREFIX, Identifier, Seconds, SslMode
+
+
+class ServiceSettings(BaseSettings):
+    """The part of :class:`ostatok.settings.Settings` that says how services are reached."""
+
+    database_url: SecretStr = Field(
+        SecretStr("postgresql://localhost/ostatok"),
+        description="Postgres, as a libpq URL or key=value string",
+    )
+    database_password: SecretStr | None = Field(
+        None, description="password, instead of one inside the URL"
+    )
+    database_sslmode: SslMode | None = Field(None, description="TLS to Postgres, libpq's sslmode")
+    database_sslrootcert: Path | None = Field(
+        None, description="file with the certificates that sign Postgres's"
+    )
+    database_schema: Identifier = Field("ostatok", description="schema of the ledger")
+    database_pgbouncer: bool = Field(
+        False,
+        description="true when http reaches Postgres through PgBouncer in transaction mode; "
+        "stream and migrate always connect directly",
+    )
+    database_pool_connections: Annotated[int, Field(ge=2, le=100)] = Field(
+        4, description="connections of one http process at the most"
+    )
+    database_timeout_seconds: Seconds = Field(
+        5, description="how long a balance read may wait for Postgres before it answers 503"
+    )
+
+    kafka_bootstrap_servers: str = Field(
+        "localhost:9092", min_length=1, description="brokers, host:port, separated by commas"
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how both Kafka clients connect"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="with SASL_…: the mechanism"
+    )
+    kafka_sasl_username: str | None = Field(None, description="with SASL_…: the user")
+    kafka_sasl_password: SecretStr | None = Field(None, description="with SASL_…: the password")
+    kafka_ssl_ca_file: Path | None = Field(
+        None, description="with …SSL: certificates that sign the brokers' (default: the system's)"
+    )
+    kafka_ssl_certificate_file: Path | None = Field(
+        None, description="with …SSL: our client certificate"
+    )
+    kafka_ssl_key_file: Path | None = Field(None, description="with …SSL: its private key")
+    kafka_ssl_key_password: SecretStr | None = Field(
+        None, description="with …SSL: the private key's password"
+    )
+
+    topic: str = Field("payments", pattern=r"^[a-zA-Z0-9._-]{1,200}$", description="the journal")
+    topic_partitions: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        12, description="partitions `migrate` makes the topic with; never changed after"
+    )
+    topic_replication: Annotated[int, Field(ge=1, le=32_767)] = Field(
+        1, description="replicas `migrate` makes the topic with; production wants 3"
+    )
+    topic_min_insync: Annotated[int, Field(ge=1)] = Field(
+        1,
+        description="replicas that must have a record before the acknowledgement; production: 2",
+    )
+    topic_retention_ms: Annotated[int, Field(ge=-1)] = Field(
+        -1, description="how long the topic keeps a record, milliseconds; -1 = for ever"
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_conninfo(cls, value: SecretStr) -> SecretStr:
+        try:
+            make_conninfo(value.get_secret_value())
+        except ProgrammingError:
+            raise ValueError("must be a libpq URL: postgresql://user@host:5432/name") from None
+        return value
+
+    @field_validator(
+        "database_sslrootcert",
+        "kafka_ssl_ca_file",
+        "kafka_ssl_certificate_file",
+        "kafka_ssl_key_file",
+    )
+    @classmethod
+    def _is_file(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError(f"must be a readable file; there is none at {value}")
+        return value
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        if self.kafka_security_protocol.startswith("SASL") and not (
+            self.kafka_sasl_username and self.kafka_sasl_password
+        ):
+            raise ValueError(
+                f"{PREFIX}KAFKA_SASL_USERNAME and {PREFIX}KAFKA_SASL_PASSWORD must be set "
+                f"when {PREFIX}KAFKA_SECURITY_PROTOCOL is {self.kafka_security_protocol}"
+            )
+        if self.topic_min_insync > self.topic_replication:
+            raise ValueError(
+                f"{PREFIX}TOPIC_MIN_INSYNC must not be greater than {PREFIX}TOPIC_REPLICATION"
+            )
+        return self
+
+    @property
+    def database_conninfo(self) -> str:
+        """The connection string, with TLS and password in it: a secret."""
+        extra: dict[str, str] = {}
+        if self.database_password is not None:
+            extra["password"] = self.database_password.get_secret_value()
+        if self.database_sslmode is not None:
+            extra["sslmode"] = self.database_sslmode
+        if self.database_sslrootcert is not None:
+            extra["sslrootcert"] = str(self.database_sslrootcert)
+        return make_conninfo(self.database_url.get_secret_value(), **extra)
