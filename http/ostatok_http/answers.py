@@ -17,7 +17,13 @@ from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_exceptions import HTTPException
 from msgspec import UNSET
 
-from ostatok.errors import DeadLetterDecided, InvalidFields, NotAuthenticated, TooManyRequests
+from ostatok.errors import (
+    AccessError,
+    DeadLetterDecided,
+    InvalidFields,
+    NotAuthenticated,
+    TooManyRequests,
+)
 from ostatok.settings import Settings
 from ostatok_http.events import Events
 from ostatok_http.metrics import Metrics
@@ -37,6 +43,9 @@ RETRY_AFTER_SECONDS = 1
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 SERVER = "Ostatok"
+NO_SNIFF = "X-Content-Type-Options"
+HSTS, HSTS_SECONDS = "Strict-Transport-Security", 31_536_000
+"""RFC 6797: a browser comes by TLS alone, for a year from each answer on."""
 
 APPLIED_HEADER = "Ostatok-Applied"
 STALE_HEADER = "Ostatok-Stale"
@@ -74,6 +83,9 @@ class Answering:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._of_all = {hdrs.SERVER: SERVER, NO_SNIFF: "nosniff"}
+        if settings.http_tls_certificate_file is not None:
+            self._of_all[HSTS] = f"max-age={HSTS_SECONDS}"
         self._refused = Events("webhook_refused", wanted=settings.log_operations)
 
     @property
@@ -109,13 +121,16 @@ class Answering:
             elif route == "webhook":
                 # Which fields were wrong, and never what was in them.
                 fields = list(error.reasons) if isinstance(error, InvalidFields) else []
+                reason = {"reason": str(error)} if isinstance(error, AccessError) else {}
                 operation = (
                     {"operation_id": request[OPERATION_ID]} if OPERATION_ID in request else {}
                 )
-                self._refused.add(answer=name, fields=fields, request_id=request_id, **operation)
+                self._refused.add(
+                    answer=name, fields=fields, request_id=request_id, **operation, **reason
+                )
         if not response.prepared:
             response.headers[REQUEST_ID_HEADER] = request_id
-            response.headers[hdrs.SERVER] = SERVER
+            response.headers.update(self._of_all)
         self._metrics.answered(route, name)
         return response
 

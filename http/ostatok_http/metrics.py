@@ -20,6 +20,8 @@ from ostatok_http.processes import WorkerProcesses
 
 WEBHOOK_ANSWERS = (
     "accepted",
+    "unauthorized",
+    "too_many",
     "invalid",
     "too_large",
     "too_slow",
@@ -35,6 +37,9 @@ BALANCE_ANSWERS = (
     "found",
     "not_found",
     "stale",
+    "unauthorized",
+    "not_allowed",
+    "too_many",
     "behind",
     "invalid_parameters",
     "unavailable",

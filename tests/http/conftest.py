@@ -25,6 +25,7 @@ from ostatok_db.ledger import Ledger
 from ostatok_db.pool import Pool
 from ostatok_http.app import Ports, create_app, make_runner
 from ostatok_http.console.world import Reads
+from ostatok_http.listening import tls_of
 from ostatok_http.ports import Journal, LedgerReader, RecordSource, TopicView
 
 
@@ -56,7 +57,7 @@ async def serve() -> AsyncIterator[Serve]:
             runner = make_runner(app, settings_)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls_of(settings_)).start()
             port = runner.addresses[0][1]
             return await stack.enter_async_context(ClientSession(f"http://127.0.0.1:{port}"))
 

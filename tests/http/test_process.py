@@ -173,3 +173,25 @@ def test_the_second_signal_does_not_wait(start: Start, port: int) -> None:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=20)
     assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_it_does_not_start_open_to_others(start: Start) -> None:
+    """Not on all addresses without doors, unless somebody says so; the sentence says how."""
+    refused = start(http_host="0.0.0.0")
+    _, said = refused.communicate(timeout=20)
+    assert refused.returncode == 1
+    assert b"OSTATOK_SOURCES" in said
+    assert b"OSTATOK_HTTP_OPEN_TO_ALL=true" in said
+
+
+def test_metrics_have_a_port_of_their_own(start: Start, port: int) -> None:
+    """Then the port that others reach shows neither them nor what is missing."""
+    own = free_port()
+    process = start(http_metrics_port=own, http_serve="webhook")
+    wait_alive(port, process)
+    wait_alive(own, process)
+    assert ask(own, "/metrics")[0] == 200
+    assert ask(own, "/readyz")[0] == 503
+    assert ask(own, WEBHOOK, b"{")[0] == 404
+    for path in ("/metrics", "/readyz"):
+        assert ask(port, path)[0] == 404
