@@ -43,6 +43,11 @@ class HttpSettings(BaseSettings):
     http_workers_folder: Path | None = Field(
         None, description="folder they share; set by `ostatok http` itself"
     )
+    http_authentication: bool = Field(
+        False,
+        description="true: readers and operators prove who they are: the API by a token "
+        "(`ostatok token`), the console by a login (`ostatok user`)",
+    )
     http_operators: bool = Field(
         False,
         description="true: `/api/dead-letters/` and the console's decisions are on: "

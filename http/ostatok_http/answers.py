@@ -17,8 +17,18 @@ from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_exceptions import HTTPException
 from msgspec import UNSET
 
-from ostatok.errors import DeadLetterDecided, InvalidFields, NotAuthenticated, TooManyRequests
+from ostatok.errors import (
+    AccessError,
+    DeadLetterDecided,
+    InvalidFields,
+    NotAllowed,
+    NotAuthenticated,
+    TooManyRequests,
+)
 from ostatok.settings import Settings
+from ostatok_http.doors.clients import Clients
+from ostatok_http.doors.identity import IDENTITY
+from ostatok_http.doors.trail import Trail
 from ostatok_http.events import Events
 from ostatok_http.metrics import Metrics
 from ostatok_http.prefer import PREFERENCE_APPLIED
@@ -34,6 +44,8 @@ from ostatok_http.refusals import (
 )
 
 RETRY_AFTER_SECONDS = 1
+UNNAMED = "console"
+"""The door of the routes without a name, which are the console's."""
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 SERVER = "Ostatok"
@@ -49,6 +61,8 @@ OPERATION_ID = web.RequestKey("operation_id", str)
 """Of a body that is a payment: a refusal of it is logged with it."""
 ANSWER = web.RequestKey("answer", str)
 """What a handler answered, in the metrics' words."""
+DENIAL = web.RequestKey("denial", str)
+"""Why somebody was not let in, for the trail; a page of the console's says so by this too."""
 
 Request = TypeVar("Request", bound=web.BaseRequest)
 
@@ -66,14 +80,18 @@ _OF_THE_ERROR = (
     PREFERENCE_APPLIED,
 )
 
+_DENIED = frozenset({401, 403, 429})
+
 log = structlog.get_logger()
 
 
 class Answering:
-    """Request ids, errors to statuses, and the count of answers: around every handler."""
+    """Request ids, errors to statuses, the count of answers, denials: around every handler."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, trail: Trail) -> None:
         self._metrics = metrics
+        self._trail = trail
+        self._clients = Clients(settings.http_trusted_proxies)
         self._refused = Events("webhook_refused", wanted=settings.log_operations)
 
     @property
@@ -104,6 +122,8 @@ class Answering:
             refusal = refusal_of(error, route)
             response = _response(refusal, error, request)
             name = request[ANSWER] = request.get(ANSWER, refusal.name)
+            if isinstance(error, AccessError):
+                request[DENIAL] = str(error)
             if refusal is FAILED:
                 log.exception("request_failed", request_id=request_id, exc_info=error)
             elif route == "webhook":
@@ -113,11 +133,24 @@ class Answering:
                     {"operation_id": request[OPERATION_ID]} if OPERATION_ID in request else {}
                 )
                 self._refused.add(answer=name, fields=fields, request_id=request_id, **operation)
+        if response.status in _DENIED:
+            self._note_denial(request, route, name)
         if not response.prepared:
             response.headers[REQUEST_ID_HEADER] = request_id
             response.headers[hdrs.SERVER] = SERVER
         self._metrics.answered(route, name)
         return response
+
+    def _note_denial(self, request: web.BaseRequest, route: str, name: str) -> None:
+        """Leave a denial in the trail: in this one place, whoever denied what."""
+        identity = request.get(IDENTITY)
+        self._trail.denied(
+            route or UNNAMED,
+            "" if identity is None else identity.name,
+            self._clients.of(request),
+            request.get(DENIAL, name),
+            request[REQUEST_ID],
+        )
 
 
 def _new_request_id() -> str:
@@ -162,7 +195,7 @@ def _problem(refusal: Refusal, error: Exception) -> Problem:
         refusal.type,
         refusal.error,
         refusal.status,
-        str(error) if isinstance(error, DeadLetterDecided) else refusal.detail,
+        str(error) if isinstance(error, DeadLetterDecided | NotAllowed) else refusal.detail,
         [FieldReason(field, reason) for field, reason in error.reasons.items()]
         if isinstance(error, InvalidFields)
         else UNSET,

@@ -21,13 +21,15 @@ from ostatok.setting_types import PREFIX
 from ostatok.settings import Settings
 from ostatok.topic import Topic
 from ostatok_db.history import History
-from ostatok_db.pool import Pool
+from ostatok_db.pool import Pool, WritePool
 from ostatok_db.reading import Reader
+from ostatok_db.trail import TrailStore
 from ostatok_http.answers import Answering
 from ostatok_http.balance import BalanceEndpoint, Balances
 from ostatok_http.console.world import Reads, World
 from ostatok_http.dead_letters import DeadLetterEndpoints
 from ostatok_http.documents.serving import Documents
+from ostatok_http.doors.trail import Trail
 from ostatok_http.fast_path import BALANCE, FAST_PATH, WEBHOOK, FastPath, Runner
 from ostatok_http.fill import Fill
 from ostatok_http.health import Health
@@ -71,12 +73,14 @@ class Ports(NamedTuple):
     ledger: LedgerReader
     history: History
     reads: Reads
+    writes: WritePool
 
 
 def create_app(settings: Settings, ports: Ports) -> web.Application:
     """Put the service together. It opens journal and ledger itself, and closes them at its end."""
-    journal, topic, records, ledger, past, reads = ports
+    journal, topic, records, ledger, past, reads, writes = ports
     metrics = Metrics(settings)
+    trail = Trail(TrailStore(writes))
     traces = Traces.make(settings)
     watermark = Watermark.open(settings)
     progress = Progress(ledger, settings.http_requests_max)
@@ -88,8 +92,10 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
     history = HistoryEndpoints(balances, balance, past)
     unapplied = Unapplied(ledger, topic, records)
     health = Health(journal, journal_check, ledger)
-    answering = traces.answering(metrics) if traces else Answering(settings, metrics)
-    desk = LetterDesk(settings, journal, journal_check, watermark)
+    answering = Answering(settings, metrics, trail)
+    if traces:
+        answering = traces.answering(metrics, trail)
+    desk = LetterDesk(settings, journal, journal_check, watermark, trail)
     app = web.Application(middlewares=[answering.middleware], client_max_size=BODY_BYTES_MAX)
     app[FAST_PATH] = FastPath(answering, receiver.receive, balance.of)
     _add_endpoints(
@@ -100,7 +106,7 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
         ("GET", "statement", ORGANIZATION + "/statement", StatementEndpoint(balances, past).get),
         ("GET", "operation", OPERATION, OperationEndpoint(Stories(past, unapplied)).get),
     )
-    world = World(ledger, topic, records, reads, unapplied, journal_check, desk)
+    world = World(ledger, topic, records, reads, unapplied, journal_check, desk, trail)
     _add_for_operators(app, settings, world)
     Documents(settings).add_to(app.router)
     looks = {"healthz": health.alive, "readyz": health.ready, "metrics": metrics.page}
@@ -113,13 +119,14 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
         await journal.open()
         await ledger.open()
         await journal_check.open()
-        async with Fill(journal, ledger, metrics.fill):
+        async with Fill(journal, ledger, metrics.fill), trail:
             yield
         await journal.close(drain.seconds_left())
         await journal_check.close()
         for one in (balances, progress, unapplied, health):
             one.close()
         await ledger.close()
+        await writes.close()
         watermark.close()
         if traces is not None:
             await traces.close(drain.seconds_left())
@@ -196,6 +203,7 @@ async def _serve(settings: Settings) -> None:
         Reader(settings, pool),
         History(settings, pool),
         Reads.make(settings, pool),
+        WritePool(settings),
     )
     app = create_app(settings, ports)
     runner = make_runner(app, settings)

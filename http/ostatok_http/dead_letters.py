@@ -18,6 +18,7 @@ from ostatok_db.dead_letters import DeadLetters, Decision, Filter
 from ostatok_http import parameters
 from ostatok_http.answers import REQUEST_ID
 from ostatok_http.bodies import read_body, require_kind
+from ostatok_http.doors.clients import Clients
 from ostatok_http.history import LIMIT
 from ostatok_http.hosts import host_names, require_known_host
 from ostatok_http.letter_desk import (
@@ -95,6 +96,7 @@ class DeadLetterEndpoints:
 
     def __init__(self, settings: Settings, desk: LetterDesk) -> None:
         self._names = host_names(settings.http_names)
+        self._clients = Clients(settings.http_trusted_proxies)
         self._desk = desk
 
     def add_to(self, router: web.UrlDispatcher) -> None:
@@ -138,7 +140,7 @@ class DeadLetterEndpoints:
 
     async def redrive(self, request: web.Request) -> Ok:
         """Publish a dead letter again, the same bytes or the body, and answer where that lies."""
-        wish = _wish(request)
+        wish = _wish(request, self._clients)
         corrected = await read_body(request) or None
         operation_id, new = await self._desk.redrive(wish, corrected)
         name = _name(wish.position)
@@ -148,7 +150,7 @@ class DeadLetterEndpoints:
 
     async def discard(self, request: web.Request) -> Ok:
         """Decide that nothing is to be made of a dead letter, for the reason in the body."""
-        wish = _wish(request)
+        wish = _wish(request, self._clients)
         because = _because(await read_body(request))
         await self._desk.discard(wish, because)
         decision = None if wish.dry_run else Decision.DISCARDED
@@ -174,7 +176,7 @@ def position_of(request: web.Request) -> Position:
         raise web.HTTPNotFound from None
 
 
-def _wish(request: web.Request) -> Wish:
+def _wish(request: web.Request, clients: Clients) -> Wish:
     """Read what both decisions are told, before the body."""
     require_kind(request)
     position = position_of(request)
@@ -187,7 +189,7 @@ def _wish(request: web.Request) -> Wish:
     except ValueError as error:
         query.refuse(BY_HEADER, str(error) if len(given) == 1 else "must say once who decides")
     query.check()
-    return Wish(position, by, again, dry_run, request[REQUEST_ID])
+    return Wish(position, by, again, dry_run, request[REQUEST_ID], clients.of(request))
 
 
 def _because(body: bytes) -> str:
