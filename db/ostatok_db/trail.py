@@ -133,5 +133,8 @@ def _asked(which: TrailFilter, limit: int, before: int | None) -> dict[str, Any]
     return {**msgspec.structs.asdict(which), "limit": limit, "before": before}
 
 
+_READ = ("id", *(name for name in Trailed.__struct_fields__ if name != "id"))
+
+
 def _row(row: TupleRow) -> Trailed:
-    return Trailed(*row[1:], row[0])
+    return msgspec.convert(dict(zip(_READ, row, strict=True)), Trailed)
