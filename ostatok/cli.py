@@ -16,6 +16,7 @@ from ostatok.commands.journal_copies import reseed, topic
 from ostatok.commands.options import INTERRUPTED
 from ostatok.commands.recovery import audit, rebuild, replay
 from ostatok.commands.simulate import simulate
+from ostatok.commands.tokens import token
 from ostatok.commands.trail import trail
 from ostatok.errors import OstatokError
 
@@ -185,5 +186,5 @@ def stream() -> None:
     run()
 
 
-for command in (simulate, audit, replay, rebuild, dead_letters, topic, reseed, trail):
+for command in (simulate, audit, replay, rebuild, dead_letters, topic, reseed, token, trail):
     main.add_command(command)

@@ -29,6 +29,7 @@ from ostatok_http.balance import BalanceEndpoint, Balances
 from ostatok_http.console.world import Reads, World
 from ostatok_http.dead_letters import DeadLetterEndpoints
 from ostatok_http.documents.serving import Documents
+from ostatok_http.doors.guard import Guard
 from ostatok_http.doors.trail import Trail
 from ostatok_http.fast_path import BALANCE, FAST_PATH, WEBHOOK, FastPath, Runner
 from ostatok_http.fill import Fill
@@ -81,6 +82,7 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
     journal, topic, records, ledger, past, reads, writes = ports
     metrics = Metrics(settings)
     trail = Trail(TrailStore(writes))
+    guard = Guard.make(settings, writes)
     traces = Traces.make(settings)
     watermark = Watermark.open(settings)
     progress = Progress(ledger, settings.http_requests_max)
@@ -97,17 +99,22 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
         answering = traces.answering(metrics, trail)
     desk = LetterDesk(settings, journal, journal_check, watermark, trail)
     app = web.Application(middlewares=[answering.middleware], client_max_size=BODY_BYTES_MAX)
-    app[FAST_PATH] = FastPath(answering, receiver.receive, balance.of)
+    app[FAST_PATH] = FastPath(answering, receiver.receive, guard.around_balance(balance.of))
     _add_endpoints(
         app.router,
         ("POST", "webhook", WEBHOOK, receiver.receive),
-        ("GET", "balance", BALANCE.format("{inn:[^/]*}"), history.balance),
-        ("GET", "log", ORGANIZATION + "/log", history.log),
-        ("GET", "statement", ORGANIZATION + "/statement", StatementEndpoint(balances, past).get),
-        ("GET", "operation", OPERATION, OperationEndpoint(Stories(past, unapplied)).get),
+        *(
+            ("GET", name, path, guard.around(name, handler))
+            for name, path, handler in (
+                ("balance", BALANCE.format("{inn:[^/]*}"), history.balance),
+                ("log", ORGANIZATION + "/log", history.log),
+                ("statement", ORGANIZATION + "/statement", StatementEndpoint(balances, past).get),
+                ("operation", OPERATION, OperationEndpoint(Stories(past, unapplied)).get),
+            )
+        ),
     )
     world = World(ledger, topic, records, reads, unapplied, journal_check, desk, trail)
-    _add_for_operators(app, settings, world)
+    _add_for_operators(app, settings, world, guard)
     Documents(settings).add_to(app.router)
     looks = {"healthz": health.alive, "readyz": health.ready, "metrics": metrics.page}
     for name, look in looks.items():
@@ -119,7 +126,7 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
         await journal.open()
         await ledger.open()
         await journal_check.open()
-        async with Fill(journal, ledger, metrics.fill), trail:
+        async with Fill(journal, ledger, metrics.fill), trail, guard:
             yield
         await journal.close(drain.seconds_left())
         await journal_check.close()
@@ -154,10 +161,12 @@ def _add_endpoints(router: web.UrlDispatcher, *endpoints: tuple[str, str, str, H
             add(path + end, handler, name=f"{name}{bare}")
 
 
-def _add_for_operators(app: web.Application, settings: Settings, world: World) -> None:
+def _add_for_operators(
+    app: web.Application, settings: Settings, world: World, guard: Guard
+) -> None:
     """Add what operators use, where the settings want it."""
-    if settings.http_operators:
-        DeadLetterEndpoints(settings, world.desk).add_to(app.router)
+    if settings.serves_operators:
+        DeadLetterEndpoints(settings, world.desk, guard).add_to(app.router)
     if settings.serves("console"):
         # Loaded only here: it brings a template engine along.
         from ostatok_http.console.app import add_console  # noqa: PLC0415

@@ -37,6 +37,8 @@ BALANCE_ANSWERS = (
     "stale",
     "behind",
     "invalid_parameters",
+    "unauthorized",
+    "not_allowed",
     "unavailable",
     "failed",
 )
