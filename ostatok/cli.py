@@ -16,6 +16,8 @@ from ostatok.commands.journal_copies import reseed, topic
 from ostatok.commands.options import INTERRUPTED
 from ostatok.commands.recovery import audit, rebuild, replay
 from ostatok.commands.simulate import simulate
+from ostatok.commands.tokens import token
+from ostatok.commands.trail import trail
 from ostatok.errors import OstatokError
 
 LOOPBACK = "127.0.0.1"
@@ -193,5 +195,5 @@ def stream() -> None:
     run()
 
 
-for command in (simulate, audit, replay, rebuild, dead_letters, topic, reseed):
+for command in (simulate, audit, replay, rebuild, dead_letters, topic, reseed, token, trail):
     main.add_command(command)

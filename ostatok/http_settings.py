@@ -138,6 +138,11 @@ class HttpSettings(BaseSettings):
             )
         return self
 
+    @property
+    def serves_operators(self) -> bool:
+        """Whether the API's addresses for operators are answered: for all, or for who proves it."""
+        return self.http_operators or self.http_authentication
+
     def serves(self, part: Part) -> bool:
         """Whether a part of the service is answered here."""
         return part in self.http_serve.split(",")

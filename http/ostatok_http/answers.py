@@ -21,10 +21,14 @@ from ostatok.errors import (
     AccessError,
     DeadLetterDecided,
     InvalidFields,
+    NotAllowed,
     NotAuthenticated,
     TooManyRequests,
 )
 from ostatok.settings import Settings
+from ostatok_http.doors.clients import Clients
+from ostatok_http.doors.identity import IDENTITY
+from ostatok_http.doors.trail import Trail
 from ostatok_http.events import Events
 from ostatok_http.metrics import Metrics
 from ostatok_http.prefer import PREFERENCE_APPLIED
@@ -40,6 +44,8 @@ from ostatok_http.refusals import (
 )
 
 RETRY_AFTER_SECONDS = 1
+UNNAMED = "console"
+"""The door of the routes without a name, which are the console's."""
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 SERVER = "Ostatok"
@@ -58,6 +64,8 @@ OPERATION_ID = web.RequestKey("operation_id", str)
 """Of a body that is a payment: a refusal of it is logged with it."""
 ANSWER = web.RequestKey("answer", str)
 """What a handler answered, in the metrics' words."""
+DENIAL = web.RequestKey("denial", str)
+"""Why somebody was not let in, for the trail; a page of the console's says so by this too."""
 
 Request = TypeVar("Request", bound=web.BaseRequest)
 
@@ -75,17 +83,21 @@ _OF_THE_ERROR = (
     PREFERENCE_APPLIED,
 )
 
+_DENIED = frozenset({401, 403, 429})
+
 log = structlog.get_logger()
 
 
 class Answering:
-    """Request ids, errors to statuses, and the count of answers: around every handler."""
+    """Request ids, errors to statuses, the count of answers, denials: around every handler."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, trail: Trail) -> None:
         self._metrics = metrics
         self._of_all = {hdrs.SERVER: SERVER, NO_SNIFF: "nosniff"}
         if settings.http_tls_certificate_file is not None:
             self._of_all[HSTS] = f"max-age={HSTS_SECONDS}"
+        self._trail = trail
+        self._clients = Clients(settings.http_trusted_proxies)
         self._refused = Events("webhook_refused", wanted=settings.log_operations)
 
     @property
@@ -116,6 +128,8 @@ class Answering:
             refusal = refusal_of(error, route)
             response = _response(refusal, error, request)
             name = request[ANSWER] = request.get(ANSWER, refusal.name)
+            if isinstance(error, AccessError):
+                request[DENIAL] = str(error)
             if refusal is FAILED:
                 log.exception("request_failed", request_id=request_id, exc_info=error)
             elif route == "webhook":
@@ -128,11 +142,24 @@ class Answering:
                 self._refused.add(
                     answer=name, fields=fields, request_id=request_id, **operation, **reason
                 )
+        if response.status in _DENIED:
+            self._note_denial(request, route, name)
         if not response.prepared:
             response.headers[REQUEST_ID_HEADER] = request_id
             response.headers.update(self._of_all)
         self._metrics.answered(route, name)
         return response
+
+    def _note_denial(self, request: web.BaseRequest, route: str, name: str) -> None:
+        """Leave a denial in the trail: in this one place, whoever denied what."""
+        identity = request.get(IDENTITY)
+        self._trail.denied(
+            route or UNNAMED,
+            "" if identity is None else identity.name,
+            self._clients.of(request),
+            request.get(DENIAL, name),
+            request[REQUEST_ID],
+        )
 
 
 def _new_request_id() -> str:
@@ -177,7 +204,7 @@ def _problem(refusal: Refusal, error: Exception) -> Problem:
         refusal.type,
         refusal.error,
         refusal.status,
-        str(error) if isinstance(error, DeadLetterDecided) else refusal.detail,
+        str(error) if isinstance(error, DeadLetterDecided | NotAllowed) else refusal.detail,
         [FieldReason(field, reason) for field, reason in error.reasons.items()]
         if isinstance(error, InvalidFields)
         else UNSET,

@@ -17,15 +17,18 @@ from ostatok.record_reader import RecordReader
 from ostatok.settings import Settings
 from ostatok.topic import Topic
 from ostatok_db.history import History
-from ostatok_db.pool import Pool
+from ostatok_db.pool import Pool, WritePool
 from ostatok_db.reading import Reader
+from ostatok_db.trail import TrailStore
 from ostatok_http.answers import Answering
 from ostatok_http.balance import BalanceEndpoint, Balances
 from ostatok_http.console.world import Reads, World
 from ostatok_http.dead_letters import DeadLetterEndpoints
 from ostatok_http.documents.serving import Documents
+from ostatok_http.doors.guard import Guard
 from ostatok_http.doors.required import require_doors
 from ostatok_http.doors.senders import route_of, senders_of
+from ostatok_http.doors.trail import Trail
 from ostatok_http.fast_path import BALANCE, FAST_PATH, WEBHOOK, FastPath, Runner
 from ostatok_http.fast_path import Handler as Receive
 from ostatok_http.fill import Fill
@@ -75,12 +78,15 @@ class Ports(NamedTuple):
     ledger: LedgerReader
     history: History
     reads: Reads
+    writes: WritePool
 
 
-def create_app(settings: Settings, ports: Ports) -> web.Application:
+def create_app(settings: Settings, ports: Ports) -> web.Application:  # noqa: PLR0915
     """Put the service together. It opens journal and ledger itself, and closes them at its end."""
-    journal, topic, records, ledger, past, reads = ports
+    journal, topic, records, ledger, past, reads, writes = ports
     metrics = Metrics(settings)
+    trail = Trail(TrailStore(writes))
+    guard = Guard.make(settings, writes)
     traces = Traces.make(settings)
     watermark = Watermark.open(settings)
     progress = Progress(ledger, settings.http_requests_max)
@@ -92,30 +98,29 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
     history = HistoryEndpoints(balances, balance, past)
     unapplied = Unapplied(ledger, topic, records)
     health = Health(journal, journal_check, ledger)
-    answering = traces.answering(metrics) if traces else Answering(settings, metrics)
-    desk = LetterDesk(settings, journal, journal_check, watermark)
+    answering = Answering(settings, metrics, trail)
+    if traces:
+        answering = traces.answering(metrics, trail)
+    desk = LetterDesk(settings, journal, journal_check, watermark, trail)
     app = web.Application(middlewares=[answering.middleware], client_max_size=BODY_BYTES_MAX)
     receivers = _receivers(settings, receiver)
-    balance_of = balance.of if settings.serves("api") else None
+    balance_of = guard.around_balance(balance.of) if settings.serves("api") else None
     app[FAST_PATH] = FastPath(answering, receivers, balance_of)
     app[LOOKS] = Looks(health.alive, health.ready, metrics.page)
     _add_endpoints(app.router, *_webhooks(receivers))
     app[LOOKS].add_to(app.router, "healthz")
     if settings.serves("api"):
-        _add_endpoints(
-            app.router,
-            ("GET", "balance", BALANCE.format("{inn:[^/]*}"), history.balance),
-            ("GET", "log", ORGANIZATION + "/log", history.log),
-            (
-                "GET",
-                "statement",
-                ORGANIZATION + "/statement",
-                StatementEndpoint(balances, past).get,
-            ),
-            ("GET", "operation", OPERATION, OperationEndpoint(Stories(past, unapplied)).get),
-        )
-    world = World(ledger, topic, records, reads, unapplied, journal_check, desk)
-    _add_the_rest(app, settings, world)
+        statement = StatementEndpoint(balances, past)
+        operation = OperationEndpoint(Stories(past, unapplied))
+        for name, path, handler in (
+            ("balance", BALANCE.format("{inn:[^/]*}"), history.balance),
+            ("log", ORGANIZATION + "/log", history.log),
+            ("statement", ORGANIZATION + "/statement", statement.get),
+            ("operation", OPERATION, operation.get),
+        ):
+            _add_endpoints(app.router, ("GET", name, path, guard.around(name, handler)))
+    world = World(ledger, topic, records, reads, unapplied, journal_check, desk, trail)
+    _add_the_rest(app, settings, world, guard)
 
     async def lifecycle(_app: web.Application) -> AsyncIterator[None]:
         if traces is not None:
@@ -123,13 +128,14 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
         await journal.open()
         await ledger.open()
         await journal_check.open()
-        async with Fill(journal, ledger, metrics.fill):
+        async with Fill(journal, ledger, metrics.fill), trail, guard:
             yield
         await journal.close(drain.seconds_left())
         await journal_check.close()
         for one in (balances, progress, unapplied, health):
             one.close()
         await ledger.close()
+        await writes.close()
         watermark.close()
         if traces is not None:
             await traces.close(drain.seconds_left())
@@ -159,14 +165,14 @@ def _webhooks(receivers: Mapping[str, Receive]) -> Iterator[_Endpoint]:
         yield "POST", route_of(source, number), WEBHOOK.format(source), receive
 
 
-def _add_the_rest(app: web.Application, settings: Settings, world: World) -> None:
+def _add_the_rest(app: web.Application, settings: Settings, world: World, guard: Guard) -> None:
     """Add what people look at and operators use, where the settings want it."""
     if settings.serves("api"):
         Documents(settings).add_to(app.router)
         if settings.http_metrics_port is None:
             app[LOOKS].add_to(app.router, "readyz", "metrics")
-        if settings.http_operators:
-            DeadLetterEndpoints(settings, world.desk).add_to(app.router)
+        if settings.serves_operators:
+            DeadLetterEndpoints(settings, world.desk, guard).add_to(app.router)
     if settings.serves("console"):
         # Loaded only here: it brings a template engine along.
         from ostatok_http.console.app import add_console  # noqa: PLC0415
@@ -224,6 +230,7 @@ async def _serve(settings: Settings) -> None:
         Reader(settings, pool),
         History(settings, pool),
         Reads.make(settings, pool),
+        WritePool(settings),
     )
     app = create_app(settings, ports)
     runner = make_runner(app, settings)

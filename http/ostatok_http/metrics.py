@@ -42,6 +42,8 @@ BALANCE_ANSWERS = (
     "too_many",
     "behind",
     "invalid_parameters",
+    "unauthorized",
+    "not_allowed",
     "unavailable",
     "failed",
 )

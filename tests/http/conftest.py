@@ -22,7 +22,7 @@ from support.webhooks import (
 from ostatok.settings import Settings, load
 from ostatok_db.history import History
 from ostatok_db.ledger import Ledger
-from ostatok_db.pool import Pool
+from ostatok_db.pool import Pool, WritePool
 from ostatok_http.app import Ports, create_app, make_runner
 from ostatok_http.console.world import Reads
 from ostatok_http.listening import tls_of
@@ -52,6 +52,7 @@ async def serve() -> AsyncIterator[Serve]:
                 ledger or EmptyLedger(),
                 history or History(settings_, pool),
                 Reads.make(settings_, pool),
+                WritePool(settings_),
             )
             app = create_app(settings_, ports)
             runner = make_runner(app, settings_)
