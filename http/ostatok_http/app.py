@@ -25,10 +25,11 @@ from ostatok_db.pool import Pool
 from ostatok_db.reading import Reader
 from ostatok_http.answers import Answering
 from ostatok_http.balance import BalanceEndpoint, Balances
+from ostatok_http.connections import Connections, raise_open_files
 from ostatok_http.console.world import Reads, World
 from ostatok_http.dead_letters import DeadLetterEndpoints
 from ostatok_http.documents.serving import Documents
-from ostatok_http.fast_path import BALANCE, FAST_PATH, WEBHOOK, FastPath, Runner
+from ostatok_http.fast_path import BALANCE, CONNECTIONS, FAST_PATH, WEBHOOK, FastPath, Runner
 from ostatok_http.fill import Fill
 from ostatok_http.health import Health
 from ostatok_http.history import HistoryEndpoints
@@ -91,6 +92,7 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
     answering = traces.answering(metrics) if traces else Answering(settings, metrics)
     desk = LetterDesk(settings, journal, journal_check, watermark)
     app = web.Application(middlewares=[answering.middleware], client_max_size=BODY_BYTES_MAX)
+    app[CONNECTIONS] = Connections(settings, metrics.connections)
     app[FAST_PATH] = FastPath(answering, receiver.receive, balance.of)
     _add_endpoints(
         app.router,
@@ -180,6 +182,7 @@ def run(settings: Settings) -> None:
     Raises :class:`OstatokError` when it can't listen.
     """
     logs.configure(settings)
+    raise_open_files()
     disable_created_metrics()  # type: ignore[no-untyped-call]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings))

@@ -15,6 +15,7 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from ostatok.settings import Settings
+from ostatok_http.connection_counts import ConnectionCounts
 from ostatok_http.fill import Gauges
 from ostatok_http.processes import WorkerProcesses
 
@@ -23,6 +24,7 @@ WEBHOOK_ANSWERS = (
     "invalid",
     "too_large",
     "too_slow",
+    "too_many",
     "unsupported",
     "full",
     "unavailable",
@@ -36,6 +38,7 @@ BALANCE_ANSWERS = (
     "not_found",
     "stale",
     "behind",
+    "too_many",
     "invalid_parameters",
     "unavailable",
     "failed",
@@ -117,6 +120,7 @@ class Metrics:
         )
 
         self.fill = Gauges(settings, registry)
+        self.connections = ConnectionCounts(registry)
 
     def answered(self, route: str, answer: str) -> None:
         """Count one answer of ``route``; routes that nobody counts are left out."""
