@@ -47,7 +47,5 @@ async def target(
         return
     with ExitStack() as stack:
         # In a thread: the proxy asks the service, which lives in this loop, how it is.
-        proxy = await asyncio.to_thread(
-            stack.enter_context, running_proxy(tmp_path, service.port)
-        )
+        proxy = await asyncio.to_thread(stack.enter_context, running_proxy(tmp_path, service.port))
         yield Target("proxy", proxy.port, proxy.tls())

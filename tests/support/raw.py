@@ -34,7 +34,7 @@ class Target(NamedTuple):
             writer.transport.abort()
 
     async def send(self, *pieces: bytes, seconds: float = SECONDS_MAX) -> bytes:
-        """Send bytes and give all that comes back until the other side ends the connection."""
+        """Send bytes; give all that comes until the other side ends it, or for so many seconds."""
         async with self.connected() as (reader, writer):
             received = bytearray()
             # Who is refused may be cut off in the middle of what he says.
@@ -42,7 +42,7 @@ class Target(NamedTuple):
                 for piece in pieces:
                     writer.write(piece)
                     await writer.drain()
-            with suppress(ConnectionError, ssl.SSLError):
+            with suppress(ConnectionError, ssl.SSLError, TimeoutError):
                 async with asyncio.timeout(seconds):
                     while block := await reader.read(65_536):
                         received += block
