@@ -113,8 +113,8 @@ PROXY_READS = {
     "every line ends with LF",
     "a request line that LF ends",
 }
-"""What Go's reader of HTTP, which is the proxy's, takes for HTTP, as RFC 9112 lets it. It writes the
-request anew for the service, so the two can't take it for different ones."""
+"""What Go's reader of HTTP, which is the proxy's, takes for HTTP, as RFC 9112 lets it. It writes
+the request anew for the service, so the two can't take it for different ones."""
 
 ONE: dict[str, bytes] = {
     "in chunks": post(_CHUNKED, body=chunked(GOOD)),
