@@ -72,6 +72,23 @@ class HttpSettings(BaseSettings):
     http_backlog_connections: Count = Field(
         10_000, description="connections waiting to be accepted at the most (listen backlog)"
     )
+    http_connections_max: Count = Field(
+        10_000,
+        description="connections one process has at the most; past it new ones are ended at once",
+    )
+    http_client_connections_max: Count = Field(
+        5_000,
+        description="those of one address; a network of 2**64 counts as one, "
+        "and the proxies that are trusted don't count",
+    )
+    http_client_requests_per_second: Annotated[float, Field(gt=0, le=1e6)] | None = Field(
+        None,
+        description="requests one address may make in a second, past the burst; then 429. "
+        "Each of several processes has its share. Not set: no limit",
+    )
+    http_client_requests_burst: Count = Field(
+        100, description="requests one address may make at once, when it made none for a while"
+    )
     http_drain_seconds: Seconds = Field(
         5, description="how long requests in hand may take after SIGTERM"
     )

@@ -26,6 +26,7 @@ from ostatok.errors import (
     TooManyRequests,
 )
 from ostatok.settings import Settings
+from ostatok_http.doors.buckets import ClientLimit
 from ostatok_http.doors.clients import Clients
 from ostatok_http.doors.identity import IDENTITY
 from ostatok_http.doors.trail import Trail
@@ -35,6 +36,7 @@ from ostatok_http.prefer import PREFERENCE_APPLIED
 from ostatok_http.refusals import (
     FAILED,
     SAYS_MORE,
+    TOO_MANY,
     Error,
     FieldReason,
     OperationConflict,
@@ -62,6 +64,9 @@ REQUEST_ID_HEADER = "X-Request-ID"
 REQUEST_ID = web.RequestKey("request_id", str)
 OPERATION_ID = web.RequestKey("operation_id", str)
 """Of a body that is a payment: a refusal of it is logged with it."""
+UNLIMITED = {"healthz", "readyz", "metrics"}
+"""Routes that machines of ours ask, which may ask as often as they like."""
+
 ANSWER = web.RequestKey("answer", str)
 """What a handler answered, in the metrics' words."""
 DENIAL = web.RequestKey("denial", str)
@@ -98,6 +103,7 @@ class Answering:
             self._of_all[HSTS] = f"max-age={HSTS_SECONDS}"
         self._trail = trail
         self._clients = Clients(settings.http_trusted_proxies)
+        self._limit = ClientLimit.make(settings)
         self._refused = Events("webhook_refused", wanted=settings.log_operations)
 
     @property
@@ -122,6 +128,8 @@ class Answering:
         request_id = given if _is_request_id(given) else _new_request_id()
         request[REQUEST_ID] = request_id
         try:
+            if self._limit is not None and route not in UNLIMITED:
+                self._limit.take(request)
             response = await handler(request)
             name = request.get(ANSWER, "")
         except Exception as error:  # This is the one place that catches all.
@@ -132,7 +140,7 @@ class Answering:
                 request[DENIAL] = str(error)
             if refusal is FAILED:
                 log.exception("request_failed", request_id=request_id, exc_info=error)
-            elif route == "webhook":
+            elif route == "webhook" and refusal is not TOO_MANY:
                 # Which fields were wrong, and never what was in them.
                 fields = list(error.reasons) if isinstance(error, InvalidFields) else []
                 reason = {"reason": str(error)} if isinstance(error, AccessError) else {}

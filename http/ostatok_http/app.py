@@ -22,6 +22,7 @@ from ostatok_db.reading import Reader
 from ostatok_db.trail import TrailStore
 from ostatok_http.answers import Answering
 from ostatok_http.balance import BalanceEndpoint, Balances
+from ostatok_http.connections import Connections, raise_open_files
 from ostatok_http.console.world import Reads, World
 from ostatok_http.dead_letters import DeadLetterEndpoints
 from ostatok_http.documents.serving import Documents
@@ -29,7 +30,7 @@ from ostatok_http.doors.guard import Guard
 from ostatok_http.doors.required import require_doors
 from ostatok_http.doors.senders import route_of, senders_of
 from ostatok_http.doors.trail import Trail
-from ostatok_http.fast_path import BALANCE, FAST_PATH, WEBHOOK, FastPath, Runner
+from ostatok_http.fast_path import BALANCE, CONNECTIONS, FAST_PATH, WEBHOOK, FastPath, Runner
 from ostatok_http.fast_path import Handler as Receive
 from ostatok_http.fill import Fill
 from ostatok_http.health import Health
@@ -106,6 +107,7 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:  # noqa: PL
     receivers = _receivers(settings, receiver)
     balance_of = guard.around_balance(balance.of) if settings.serves("api") else None
     app[FAST_PATH] = FastPath(answering, receivers, balance_of)
+    app[CONNECTIONS] = Connections(settings, metrics.connections)
     app[LOOKS] = Looks(health.alive, health.ready, metrics.page)
     _add_endpoints(app.router, *_webhooks(receivers))
     app[LOOKS].add_to(app.router, "healthz")
@@ -214,6 +216,7 @@ def run(settings: Settings) -> None:
     """
     require_doors(settings)
     logs.configure(settings)
+    raise_open_files()
     disable_created_metrics()  # type: ignore[no-untyped-call]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings))

@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 
 from ostatok.payment import is_inn
 from ostatok_http.answers import Answering
+from ostatok_http.connections import Connections
 
 WEBHOOK = "/api/webhook/{}"
 BALANCE = "/api/organizations/{}/balance"
@@ -59,10 +60,11 @@ class FastPath:
 
 
 FAST_PATH = web.AppKey("fast_path", FastPath)
+CONNECTIONS = web.AppKey("connections", Connections)
 
 
 class Runner(web.AppRunner):
-    """Runs the service with its fast path."""
+    """Runs the service with its fast path, and its limits on connections."""
 
     async def setup(self) -> None:
         """Open the service; it may listen then."""
@@ -70,3 +72,11 @@ class Runner(web.AppRunner):
         if (server := self.server) is not None:
             fast_path = self.app[FAST_PATH]
             server.request_handler = fast_path.instead_of(server.request_handler)
+
+    async def cleanup(self) -> None:
+        """Close it."""
+        self.app[CONNECTIONS].close()
+        await super().cleanup()
+
+    async def _make_server(self) -> web.Server:
+        return self.app[CONNECTIONS].server_like(await super()._make_server(), **self._kwargs)

@@ -15,6 +15,7 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from ostatok.settings import Settings
+from ostatok_http.connection_counts import ConnectionCounts
 from ostatok_http.fill import Gauges
 from ostatok_http.processes import WorkerProcesses
 
@@ -25,6 +26,7 @@ WEBHOOK_ANSWERS = (
     "invalid",
     "too_large",
     "too_slow",
+    "too_many",
     "unsupported",
     "full",
     "unavailable",
@@ -41,6 +43,7 @@ BALANCE_ANSWERS = (
     "not_allowed",
     "too_many",
     "behind",
+    "too_many",
     "invalid_parameters",
     "unauthorized",
     "not_allowed",
@@ -124,6 +127,7 @@ class Metrics:
         )
 
         self.fill = Gauges(settings, registry)
+        self.connections = ConnectionCounts(registry)
 
     def answered(self, route: str, answer: str) -> None:
         """Count one answer of ``route``; routes that nobody counts are left out."""
