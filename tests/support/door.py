@@ -57,9 +57,7 @@ class Door:
         self.key.write_bytes(_pkcs8(key, key_password))
         keystore.write_bytes(_pkcs8(key, None) + self.certificate.read_bytes())
         self._passwords = {"kafka_sasl_password": password, "kafka_ssl_key_password": key_password}
-        self.kafka = SecureKafka(
-            folder / "kafka", password=password, keystore=keystore, ca=self.ca
-        )
+        self.kafka = SecureKafka(folder / "kafka", password=password, keystore=keystore, ca=self.ca)
 
     def settings(self, **changes: object) -> dict[str, object]:
         """What opens the door."""
