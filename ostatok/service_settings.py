@@ -8,7 +8,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
-from ostatok.setting_types import PREFIX, Identifier, Seconds, SslMode
+from ostatok.setting_types import PREFIX, Identifier, Seconds, SslMode, is_file
 
 
 class ServiceSettings(BaseSettings):
@@ -97,9 +97,7 @@ class ServiceSettings(BaseSettings):
     )
     @classmethod
     def _is_file(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_file():
-            raise ValueError(f"must be a readable file; there is none at {value}")
-        return value
+        return is_file(value)
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:

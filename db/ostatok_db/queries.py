@@ -12,6 +12,8 @@ FILES = (
     "rebuild.sql",
     "reseed.sql",
     "runs.sql",
+    "tokens.sql",
+    "trail.sql",
 )
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)

@@ -47,3 +47,68 @@ CREATE TABLE IF NOT EXISTS ostatok_service.operator_run (
 
 CREATE INDEX IF NOT EXISTS operator_run_of_command
     ON ostatok_service.operator_run (topic, schema, command, id);
+
+-- What was asked and not allowed, and what was done, by whom and from where. A row is for ever: its
+-- owner alone can prune it (docs/operations.md).
+CREATE TABLE IF NOT EXISTS ostatok_service.trail (
+    id         bigint      GENERATED ALWAYS AS IDENTITY,
+    kind       text        NOT NULL,
+    action     text        NOT NULL,
+    who        text        NOT NULL,
+    client     text        NOT NULL,
+    about      text        NOT NULL,
+    reason     text        NOT NULL,
+    request_id text        NOT NULL,
+    times      bigint      NOT NULL,
+    first_at   timestamptz NOT NULL,
+    last_at    timestamptz NOT NULL,
+    CONSTRAINT trail_pkey PRIMARY KEY (id),
+    CONSTRAINT trail_kind CHECK (kind IN ('denied', 'done', 'failed')),
+    CONSTRAINT trail_names_action CHECK (action <> ''),
+    CONSTRAINT trail_counts CHECK (times > 0 AND last_at >= first_at)
+);
+
+CREATE INDEX IF NOT EXISTS trail_last_at ON ostatok_service.trail (last_at);
+
+CREATE OR REPLACE FUNCTION ostatok_service.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP
+        USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'trail_append_only'
+                   AND tgrelid = 'ostatok_service.trail'::regclass) THEN
+        CREATE TRIGGER trail_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
+            ON ostatok_service.trail
+            FOR EACH STATEMENT EXECUTE FUNCTION ostatok_service.refuse_change();
+    END IF;
+END
+$$;
+
+-- Tokens of the API's readers and operators. Never the token: its SHA-256, and the public part that
+-- it is found by. What a token allows never changes, so that its id says all of it: to change that,
+-- make another. http needs no more than SELECT, and UPDATE of last_used_at.
+CREATE TABLE IF NOT EXISTS ostatok_service.token (
+    id           text        NOT NULL,
+    name         text        NOT NULL,
+    hash         bytea       NOT NULL,
+    scopes       text[]      NOT NULL,
+    inns         text[],
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    created_by   text        NOT NULL,
+    expires_at   timestamptz,
+    revoked_at   timestamptz,
+    last_used_at timestamptz,
+    CONSTRAINT token_pkey PRIMARY KEY (id),
+    CONSTRAINT token_is_named CHECK (name <> ''),
+    CONSTRAINT token_hash_is_sha256 CHECK (length(hash) = 32),
+    CONSTRAINT token_allows_something CHECK (cardinality(scopes) > 0),
+    CONSTRAINT token_inns_are_some CHECK (cardinality(inns) > 0)
+);
+
+-- A name says in the trail who did something: of those that work, one has it.
+CREATE UNIQUE INDEX IF NOT EXISTS token_live_name
+    ON ostatok_service.token (name) WHERE revoked_at IS NULL;

@@ -33,6 +33,9 @@ from ostatok_http.dead_letters import REASON_CHARACTERS_MAX, position_of
 from ostatok_http.letter_desk import (
     BECAUSE_CHARACTERS_MAX,
     BY_CHARACTERS_MAX,
+    CORRECT,
+    DISCARD,
+    REDRIVE,
     LetterDesk,
     Wish,
 )
@@ -49,7 +52,6 @@ BULK_SECONDS_MAX = 30.0
 FORM_BYTES_MAX = 4 * BODY_BYTES_MAX
 """A corrected body, each of its bytes written as up to three."""
 
-REDRIVE, CORRECT, DISCARD = "redrive", "correct", "discard"
 OPEN, DECIDED, ALL = "open", "decided", "all"
 _AWAY = (JournalUnavailable, JournalMismatch, LedgerUnavailable)
 """What is wrong with one is wrong with all the others too."""
@@ -179,7 +181,14 @@ class Letters:
         by, corrected, because, again = told
         try:
             position = Position(*read_position(text))
-            wish = Wish(position, by, again, dry_run=False, request_id=request[REQUEST_ID])
+            wish = Wish(
+                position,
+                by,
+                again,
+                dry_run=False,
+                request_id=request[REQUEST_ID],
+                client=self._site.clients.of(request),
+            )
             if because is not None:
                 await self._desk.discard(wish, because)
                 return Result(text)

@@ -15,11 +15,12 @@ import structlog
 from aiohttp import hdrs, web
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from ostatok.errors import InvalidFields, OstatokError
+from ostatok.errors import AccessError, InvalidFields, OstatokError
 from ostatok.settings import Settings
-from ostatok_http.answers import ANSWER, REQUEST_ID
+from ostatok_http.answers import ANSWER, DENIAL, REQUEST_ID
 from ostatok_http.console.formats import Formats
 from ostatok_http.console.texts import LANGUAGES, Language, Speaker, preferred
+from ostatok_http.doors.clients import Clients
 from ostatok_http.hosts import host_names, require_known_host
 from ostatok_http.refusals import FAILED, Refusal, refusal_of
 
@@ -50,6 +51,7 @@ class Site:
     def __init__(self, settings: Settings) -> None:
         self._zone = ZoneInfo(settings.console_timezone)
         self._names = host_names(settings.http_names)
+        self.clients = Clients(settings.http_trusted_proxies)
         self.may_decide = settings.http_operators
         self._environment = Environment(
             loader=PackageLoader("ostatok_http.console"),
@@ -86,6 +88,8 @@ class Site:
             except Exception as error:  # As in answers.py: an error becomes a status in one place.
                 refusal = refusal_of(error, "console")
                 request[ANSWER] = refusal.name
+                if isinstance(error, AccessError):
+                    request[DENIAL] = str(error)
                 if refusal is FAILED:
                     log.exception("request_failed", request_id=request[REQUEST_ID], exc_info=error)
                 return self.refuse(request, refusal, error)

@@ -7,6 +7,7 @@ from ostatok_db.browsing import Browser
 from ostatok_db.history import History
 from ostatok_db.pool import Pool, Share
 from ostatok_db.runs import RunReader
+from ostatok_http.doors.trail import Trail
 from ostatok_http.journal_check import JournalCheck
 from ostatok_http.letter_desk import LetterDesk
 from ostatok_http.ports import LedgerReader, RecordSource, TopicView
@@ -37,3 +38,4 @@ class World(NamedTuple):
     unapplied: Unapplied
     journal_check: JournalCheck
     desk: LetterDesk
+    trail: Trail
