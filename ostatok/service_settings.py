@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from psycopg import ProgrammingError
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
@@ -89,10 +89,15 @@ class ServiceSettings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_conninfo(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
         try:
-            make_conninfo(value.get_secret_value())
+            make_conninfo(text)
         except ProgrammingError:
             raise ValueError("must be a libpq URL: postgresql://user@host:5432/name") from None
+        if _password_spills(text):
+            raise ValueError(
+                "holds a password that must be written otherwise in a URL: @ as %40, / as %2F"
+            )
         return value
 
     @field_validator(
@@ -150,3 +155,13 @@ class ServiceSettings(BaseSettings):
         if self.database_sslrootcert is not None:
             extra["sslrootcert"] = str(self.database_sslrootcert)
         return make_conninfo(self.database_url.get_secret_value(), **extra)
+
+
+def _password_spills(text: str) -> bool:
+    """Whether a part of the password would be taken for the host or the database's name.
+
+    libpq ends the password of a URL at the first @ or /, and its errors name host and database.
+    """
+    _, is_url, rest = text.partition("://")
+    path = rest.partition("?")[0].partition("/")[2]
+    return "@" in str(conninfo_to_dict(text).get("host", "")) or bool(is_url and "@" in path)

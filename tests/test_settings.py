@@ -67,6 +67,17 @@ def test_a_wrong_setting_is_named(
         load()
 
 
+@pytest.mark.parametrize("end", ["@cr3t", "/cr3t", "?s@cr3t", "/x@cr3t", "@/cr3t"])
+def test_no_part_of_a_password_is_taken_for_the_host(end: str) -> None:
+    """An @ or a / that is not written as %40 or %2F is refused: errors name the host they know."""
+    with pytest.raises(SettingsError, match=f"{PREFIX}DATABASE_URL: ") as refused:
+        load(database_url=f"postgresql://me:pa{end}@db:5432/ledger")
+    assert "cr3t" not in str(refused.value)
+    for right in ("postgresql://me:pa%40ss%2F@db/ledger", "postgresql:///ledger?host=%2Ftmp"):
+        assert load(database_url=right).database_conninfo
+    assert load(database_url="host=db password=a@b/c dbname=a@b").database_conninfo
+
+
 def test_every_secret_can_be_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """…_FILE for each of them, and for nothing else."""
     secrets = [
