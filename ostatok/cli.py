@@ -17,6 +17,7 @@ from ostatok.commands.options import INTERRUPTED
 from ostatok.commands.recovery import audit, rebuild, replay
 from ostatok.commands.simulate import simulate
 from ostatok.commands.trail import trail
+from ostatok.commands.users import user
 from ostatok.errors import OstatokError
 
 LOOPBACK = "127.0.0.1"
@@ -185,5 +186,5 @@ def stream() -> None:
     run()
 
 
-for command in (simulate, audit, replay, rebuild, dead_letters, topic, reseed, trail):
+for command in (simulate, audit, replay, rebuild, dead_letters, topic, reseed, trail, user):
     main.add_command(command)

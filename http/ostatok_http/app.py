@@ -90,6 +90,7 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
     receiver = Receiver(settings, journal, journal_check, watermark, metrics, verdicts, traces)
     balance = BalanceEndpoint(balances, metrics)
     history = HistoryEndpoints(balances, balance, past)
+    statement = StatementEndpoint(balances, past)
     unapplied = Unapplied(ledger, topic, records)
     health = Health(journal, journal_check, ledger)
     answering = Answering(settings, metrics, trail)
@@ -103,10 +104,12 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
         ("POST", "webhook", WEBHOOK, receiver.receive),
         ("GET", "balance", BALANCE.format("{inn:[^/]*}"), history.balance),
         ("GET", "log", ORGANIZATION + "/log", history.log),
-        ("GET", "statement", ORGANIZATION + "/statement", StatementEndpoint(balances, past).get),
+        ("GET", "statement", ORGANIZATION + "/statement", statement.get),
         ("GET", "operation", OPERATION, OperationEndpoint(Stories(past, unapplied)).get),
     )
-    world = World(ledger, topic, records, reads, unapplied, journal_check, desk, trail)
+    world = World(
+        ledger, topic, records, reads, unapplied, journal_check, desk, trail, writes, statement
+    )
     _add_for_operators(app, settings, world)
     Documents(settings).add_to(app.router)
     looks = {"healthz": health.alive, "readyz": health.ready, "metrics": metrics.page}
