@@ -19,6 +19,7 @@ from ostatok.commands.roles import roles
 from ostatok.commands.simulate import simulate
 from ostatok.commands.tokens import token
 from ostatok.commands.trail import trail
+from ostatok.commands.users import user
 from ostatok.errors import OstatokError
 
 LOOPBACK = "127.0.0.1"
@@ -195,7 +196,7 @@ def stream() -> None:
 
 
 for command in (
-    *(roles, token, trail),
+    *(roles, token, user, trail),
     *(simulate, audit, replay, rebuild, dead_letters, topic, reseed),
 ):
     main.add_command(command)

@@ -15,6 +15,7 @@ FILES = (
     "runs.sql",
     "tokens.sql",
     "trail.sql",
+    "users.sql",
 )
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
