@@ -13,7 +13,10 @@ SERVICE = "ostatok_service"
 
 
 class Rights(NamedTuple):
-    """What GRANT is told for each of the two, separated by commas; "" for nothing."""
+    """What GRANT is told for each of the two, separated by commas; "" for nothing.
+
+    A right on one column of a table names it: ``UPDATE (seen_at)``.
+    """
 
     stream: str = ""
     http: str = ""
@@ -53,7 +56,16 @@ OF_SERVICE: Mapping[str, Rights] = {
     "dead_letter_decision": Rights(http="SELECT, INSERT"),
     # What commands leave that run as a worker does: `ostatok audit`, `replay`, `topic backup`.
     "operator_run": Rights(stream="SELECT, INSERT", http="SELECT"),
+    # What was denied and what was done, by whichever process: a log.
+    "trail": Rights(stream="SELECT, INSERT", http="SELECT, INSERT"),
+    # `ostatok token` and `ostatok user` are the owner's; http notes that one is in use.
+    "token": Rights(http="SELECT, UPDATE (last_used_at)"),
+    # A login may hash the same password anew.
+    "console_user": Rights(http="SELECT, UPDATE (password_hash)"),
+    "console_session": Rights(http="SELECT, INSERT, UPDATE (seen_at), DELETE"),
+    "login_failure": Rights(http="SELECT, INSERT, UPDATE, DELETE"),
     # Functions, which change a row of theirs as the owner: see migrations/service.sql.
+    "refuse_change": Rights(),
     "end_run": Rights(stream="EXECUTE"),
     "drop_old_runs": Rights(stream="EXECUTE"),
 }
