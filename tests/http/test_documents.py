@@ -15,11 +15,12 @@ from ostatok.errors import InvalidPayment
 from ostatok.payment import FIELD_NAMES, parse
 from ostatok.settings import Settings, load
 from ostatok_http import dead_letters, history, schemas
-from ostatok_http.app import Ports, create_app
+from ostatok_http.app import create_app
 from ostatok_http.documents import openapi
 from ostatok_http.documents.examples import PAYMENT
 from ostatok_http.documents.older import in_3_0
 from ostatok_http.documents.serving import PAGE_ROUTES
+from ostatok_http.parts import Ports
 
 OF_THE_API = re.compile(r"/(api/|healthz$|readyz$|metrics$)")
 UNREAD = {"webhook", "openapi", "asyncapi"}
