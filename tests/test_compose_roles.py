@@ -98,15 +98,16 @@ def test_the_roles_are_made_and_let_in(
     owners.unlink()
     owners.write_text(postgres.password_of("migrate"), "ascii")
     *shell, script = script_of("roles", tmp_path)
-    here = script.replace("--host postgres", f"--host 127.0.0.1 --port {postgres.port}")
+    local = script.replace("--host postgres", f"--host 127.0.0.1 --port {postgres.port}")
     environment = {"PATH": f"{programs()}:{os.environ['PATH']}"}
     for _ in range(2):
-        subprocess.run([*shell, here], check=True, timeout=30, env=environment)
+        subprocess.run([*shell, local], check=True, timeout=30, env=environment)
     for part in VOLUMES:
         settings = settings_of(part, monkeypatch, tmp_path)
         given = conninfo_to_dict(settings.database_conninfo)
         assert given["host"] == "postgres"
-        target = make_conninfo(**given | {"host": "127.0.0.1", "port": postgres.port})
+        here = {"host": "127.0.0.1", "port": str(postgres.port)}
+        target = make_conninfo(settings.database_conninfo, **here)
         with psycopg.connect(target) as connection:
             (row,) = connection.execute(
                 "SELECT rolname, rolcreaterole, "
