@@ -84,7 +84,7 @@ def configure(settings: Settings) -> None:
     processors: list[Any] = (
         [structlog.processors.format_exc_info, _as_json]
         if sink.as_json
-        else [structlog.processors.add_log_level, _stamp, structlog.dev.ConsoleRenderer(), _line]
+        else [structlog.processors.add_log_level, _stamp, _renderer(), _line]
     )
     structlog.configure(
         processors=processors,
@@ -125,6 +125,14 @@ def _as_json(_logger: object, level: str, event: dict[str, Any]) -> str:
 
 def _stamp(_logger: object, _level: str, event: dict[str, Any]) -> dict[str, Any]:
     return {"timestamp": _now(), **event}
+
+
+def _renderer() -> structlog.dev.ConsoleRenderer:
+    """Render for a person, tracebacks without the values of variables.
+
+    Where `rich` is installed structlog would print them, and with them what is secret.
+    """
+    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 
 
 def _line(_logger: object, _level: str, text: str) -> str:

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from psycopg import ProgrammingError
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
-from ostatok.setting_types import PREFIX, Identifier, Role, Seconds, SslMode
+from ostatok.setting_types import PREFIX, Identifier, Role, Seconds, SslMode, is_file
 
 
 class ServiceSettings(BaseSettings):
@@ -89,10 +89,15 @@ class ServiceSettings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_conninfo(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
         try:
-            make_conninfo(value.get_secret_value())
+            make_conninfo(text)
         except ProgrammingError:
             raise ValueError("must be a libpq URL: postgresql://user@host:5432/name") from None
+        if _password_spills(text):
+            raise ValueError(
+                "holds a password that must be written otherwise in a URL: @ as %40, / as %2F"
+            )
         return value
 
     @field_validator(
@@ -103,9 +108,7 @@ class ServiceSettings(BaseSettings):
     )
     @classmethod
     def _is_file(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_file():
-            raise ValueError(f"must be a readable file; there is none at {value}")
-        return value
+        return is_file(value)
 
     @model_validator(mode="after")
     def _are_different(self) -> Self:
@@ -152,3 +155,13 @@ class ServiceSettings(BaseSettings):
         if self.database_sslrootcert is not None:
             extra["sslrootcert"] = str(self.database_sslrootcert)
         return make_conninfo(self.database_url.get_secret_value(), **extra)
+
+
+def _password_spills(text: str) -> bool:
+    """Whether a part of the password would be taken for the host or the database's name.
+
+    libpq ends the password of a URL at the first @ or /, and its errors name host and database.
+    """
+    _, is_url, rest = text.partition("://")
+    path = rest.partition("?")[0].partition("/")[2]
+    return "@" in str(conninfo_to_dict(text).get("host", "")) or bool(is_url and "@" in path)

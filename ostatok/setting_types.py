@@ -1,6 +1,7 @@
 """The kinds of values that settings have. Each says what would be right of what is not."""
 
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -33,6 +34,13 @@ def _are_networks(text: str) -> str:
         except ValueError as error:
             raise ValueError(f"must be networks such as 10.0.0.0/8: {error}") from None
     return ",".join(names)
+
+
+def is_file(path: Path | None) -> Path | None:
+    """Give a path that there is a file at, or None. Raises ValueError."""
+    if path is not None and not path.is_file():
+        raise ValueError(f"must be a readable file; there is none at {path}")
+    return path
 
 
 def _is_free(name: str) -> str:

@@ -25,6 +25,9 @@ TRANSIENT_STATES = frozenset({"25006", "25P03", "25P04", "55P03"})
 NOT_MIGRATED = frozenset({"3F000", "42P01"})
 """No such schema, no such table: the process came before ``ostatok migrate``."""
 
+NO_RIGHT = "42501"
+"""SQLSTATE insufficient_privilege."""
+
 USE_SCHEMA = "SELECT set_config('search_path', %(schema)s || ', pg_temp', true)"
 """What a transaction says first behind PgBouncer in transaction mode. That gives each transaction
 another session: nothing that lasts longer can be asked of it, neither options nor prepared
@@ -84,6 +87,23 @@ def mapped_errors() -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
+        raise map_error(error) from error
+
+
+@contextmanager
+def service_errors() -> Iterator[None]:
+    """Do the same for what lies in ``ostatok_service``, which no ledger is corrupt by.
+
+    Of a ledger's own tables a missing right means something worse than here.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        if error.sqlstate in NOT_MIGRATED:
+            text = "Its table is not there yet; `ostatok migrate` makes it."
+            raise LedgerUnavailable(text) from error
+        if error.sqlstate == NO_RIGHT:
+            raise LedgerUnavailable(f"Postgres: {error.diag.message_primary}") from error
         raise map_error(error) from error
 
 

@@ -12,12 +12,15 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from ostatok.errors import LedgerUnavailable
 from ostatok.settings import Settings
-from ostatok_db.connection import USE_SCHEMA, conninfo, mapped_errors
+from ostatok_db.connection import USE_SCHEMA, conninfo, mapped_errors, service_errors
 
 WAITING_MAX = 1_000
 """Reads that may wait for a connection; the next one is told at once that there is none."""
 
 RECONNECT_SECONDS_MAX = 3.0
+
+WRITE_CONNECTIONS = 2
+"""What the service writes itself is little, and short."""
 
 
 class PoolUse(msgspec.Struct, frozen=True):
@@ -43,21 +46,28 @@ class Connections(Protocol):
 
 
 class Pool:
-    """Read-only connections, as many as the setting says."""
+    """Connections to read by, as many as the setting says."""
 
-    def __init__(self, settings: Settings) -> None:
+    name = "http"
+    """What the server lists them as."""
+    writes = False
+    connections_min = 1
+    errors = staticmethod(mapped_errors)
+
+    def __init__(self, settings: Settings, connections: int | None = None) -> None:
         self._settings = settings
         by_session = not settings.database_pgbouncer
         self._pool = AsyncConnectionPool(
             conninfo(
                 settings,
-                name="http",
+                name=self.name,
                 statement_seconds_max=settings.database_timeout_seconds,
+                writes=self.writes,
             )
             if by_session
             else settings.database_conninfo,
-            min_size=1,
-            max_size=settings.database_pool_connections,
+            min_size=self.connections_min,
+            max_size=connections or settings.database_pool_connections,
             max_waiting=WAITING_MAX,
             # The pool waits twice as long after each failed try. Once it has given up, the next
             # read tries at once: a database that is back is found when somebody asks.
@@ -95,7 +105,7 @@ class Pool:
         end all reads.
         """
         try:
-            with mapped_errors():
+            with self.errors():
                 async with (
                     asyncio.timeout(2 * self._settings.database_timeout_seconds),
                     self._pool.connection() as connection,
@@ -111,6 +121,35 @@ class Pool:
             raise LedgerUnavailable(f"Postgres: {error}") from error
         except TimeoutError:
             raise LedgerUnavailable("The database does not answer.") from None
+
+
+class WritePool(Pool):
+    """Connections by which http writes what belongs to no ledger: to ``ostatok_service``.
+
+    Few, of which none is open before the first is asked for, and apart from the reads': neither
+    waits for the other. A statement names its schema, so a pool does for any. Each is a transaction
+    of its own; who needs several in one says ``async with connection.transaction()``. Raises
+    :class:`LedgerUnavailable` for a table or a right that is missing too: whoever asks has to wait
+    until the operator has given it.
+    """
+
+    name = "http writes"
+    writes = True
+    connections_min = 0
+    errors = staticmethod(service_errors)
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, WRITE_CONNECTIONS)
+        self._is_open = False
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:
+        """Lend a connection. Raises :class:`LedgerUnavailable`, for what is asked of it too."""
+        if not self._is_open:
+            self._is_open = True
+            await self.open()
+        async with super().connection() as connection:
+            yield connection
 
 
 class Share:

@@ -13,6 +13,9 @@ FILES = (
     "reseed.sql",
     "rights.sql",
     "runs.sql",
+    "tokens.sql",
+    "trail.sql",
+    "users.sql",
 )
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)

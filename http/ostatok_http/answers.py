@@ -17,14 +17,26 @@ from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_exceptions import HTTPException
 from msgspec import UNSET
 
-from ostatok.errors import DeadLetterDecided, InvalidFields, NotAuthenticated, TooManyRequests
+from ostatok.errors import (
+    AccessError,
+    DeadLetterDecided,
+    InvalidFields,
+    NotAllowed,
+    NotAuthenticated,
+    TooManyRequests,
+)
 from ostatok.settings import Settings
+from ostatok_http.doors.buckets import ClientLimit
+from ostatok_http.doors.clients import Clients
+from ostatok_http.doors.identity import IDENTITY
+from ostatok_http.doors.trail import Trail
 from ostatok_http.events import Events
 from ostatok_http.metrics import Metrics
 from ostatok_http.prefer import PREFERENCE_APPLIED
 from ostatok_http.refusals import (
     FAILED,
     SAYS_MORE,
+    TOO_MANY,
     Error,
     FieldReason,
     OperationConflict,
@@ -34,9 +46,14 @@ from ostatok_http.refusals import (
 )
 
 RETRY_AFTER_SECONDS = 1
+UNNAMED = "console"
+"""The door of the routes without a name, which are the console's."""
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 SERVER = "Ostatok"
+NO_SNIFF = "X-Content-Type-Options"
+HSTS, HSTS_SECONDS = "Strict-Transport-Security", 31_536_000
+"""RFC 6797: a browser comes by TLS alone, for a year from each answer on."""
 
 APPLIED_HEADER = "Ostatok-Applied"
 STALE_HEADER = "Ostatok-Stale"
@@ -47,8 +64,13 @@ REQUEST_ID_HEADER = "X-Request-ID"
 REQUEST_ID = web.RequestKey("request_id", str)
 OPERATION_ID = web.RequestKey("operation_id", str)
 """Of a body that is a payment: a refusal of it is logged with it."""
+UNLIMITED = {"healthz", "readyz", "metrics"}
+"""Routes that machines of ours ask, which may ask as often as they like."""
+
 ANSWER = web.RequestKey("answer", str)
 """What a handler answered, in the metrics' words."""
+DENIAL = web.RequestKey("denial", str)
+"""Why somebody was not let in, for the trail; a page of the console's says so by this too."""
 
 Request = TypeVar("Request", bound=web.BaseRequest)
 
@@ -66,14 +88,22 @@ _OF_THE_ERROR = (
     PREFERENCE_APPLIED,
 )
 
+_DENIED = frozenset({401, 403, 429})
+
 log = structlog.get_logger()
 
 
 class Answering:
-    """Request ids, errors to statuses, and the count of answers: around every handler."""
+    """Request ids, errors to statuses, the count of answers, denials: around every handler."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, trail: Trail) -> None:
         self._metrics = metrics
+        self._of_all = {hdrs.SERVER: SERVER, NO_SNIFF: "nosniff"}
+        if settings.http_tls_certificate_file is not None:
+            self._of_all[HSTS] = f"max-age={HSTS_SECONDS}"
+        self._trail = trail
+        self._clients = Clients(settings.http_trusted_proxies)
+        self._limit = ClientLimit.make(settings)
         self._refused = Events("webhook_refused", wanted=settings.log_operations)
 
     @property
@@ -98,26 +128,46 @@ class Answering:
         request_id = given if _is_request_id(given) else _new_request_id()
         request[REQUEST_ID] = request_id
         try:
+            if self._limit is not None and route not in UNLIMITED:
+                self._limit.take(request)
             response = await handler(request)
             name = request.get(ANSWER, "")
         except Exception as error:  # This is the one place that catches all.
             refusal = refusal_of(error, route)
             response = _response(refusal, error, request)
             name = request[ANSWER] = request.get(ANSWER, refusal.name)
+            if isinstance(error, AccessError):
+                request[DENIAL] = str(error)
             if refusal is FAILED:
                 log.exception("request_failed", request_id=request_id, exc_info=error)
-            elif route == "webhook":
+            elif route == "webhook" and refusal is not TOO_MANY:
                 # Which fields were wrong, and never what was in them.
                 fields = list(error.reasons) if isinstance(error, InvalidFields) else []
+                reason = {"reason": str(error)} if isinstance(error, AccessError) else {}
                 operation = (
                     {"operation_id": request[OPERATION_ID]} if OPERATION_ID in request else {}
                 )
-                self._refused.add(answer=name, fields=fields, request_id=request_id, **operation)
+                self._refused.add(
+                    answer=name, fields=fields, request_id=request_id, **operation, **reason
+                )
+        if response.status in _DENIED:
+            self._note_denial(request, route, name)
         if not response.prepared:
             response.headers[REQUEST_ID_HEADER] = request_id
-            response.headers[hdrs.SERVER] = SERVER
+            response.headers.update(self._of_all)
         self._metrics.answered(route, name)
         return response
+
+    def _note_denial(self, request: web.BaseRequest, route: str, name: str) -> None:
+        """Leave a denial in the trail: in this one place, whoever denied what."""
+        identity = request.get(IDENTITY)
+        self._trail.denied(
+            route or UNNAMED,
+            "" if identity is None else identity.name,
+            self._clients.of(request),
+            request.get(DENIAL, name),
+            request[REQUEST_ID],
+        )
 
 
 def _new_request_id() -> str:
@@ -162,7 +212,7 @@ def _problem(refusal: Refusal, error: Exception) -> Problem:
         refusal.type,
         refusal.error,
         refusal.status,
-        str(error) if isinstance(error, DeadLetterDecided) else refusal.detail,
+        str(error) if isinstance(error, DeadLetterDecided | NotAllowed) else refusal.detail,
         [FieldReason(field, reason) for field, reason in error.reasons.items()]
         if isinstance(error, InvalidFields)
         else UNSET,

@@ -1,24 +1,28 @@
 """What operators decide about dead letters without a shell there: by the API, by the console."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import closing
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
-from ostatok.errors import JournalUnavailable
+from ostatok.errors import JournalUnavailable, OstatokError
 from ostatok.settings import Settings
 from ostatok_db.dead_letters import DeadLetters, Letter
 from ostatok_db.redrive import Redrive
 from ostatok_http.desk import Desk
+from ostatok_http.doors.trail import Trail
 from ostatok_http.journal_check import JournalCheck
 from ostatok_http.ports import Journal, Position, RecordHeaders
 from ostatok_http.watermark import Watermark
 
 BY_CHARACTERS_MAX = 100
 BECAUSE_CHARACTERS_MAX = 1_000
+
+REDRIVE, CORRECT, DISCARD = "redrive", "correct", "discard"
+"""What can be decided, in the words of the trail; to correct is to redrive with another body."""
 
 AT_ONCE_MAX = 2
 """Connections to Postgres, and threads, for all this at the most."""
@@ -44,6 +48,8 @@ class Wish(NamedTuple):
     dry_run: bool
     """Say what would be done, and do nothing."""
     request_id: str
+    client: str
+    """The address that asks."""
 
 
 class Published(NamedTuple):
@@ -63,6 +69,7 @@ class LetterDesk:
         journal: Journal,
         journal_check: JournalCheck,
         watermark: Watermark,
+        trail: Trail,
     ) -> None:
         self._connect = partial(
             DeadLetters.connect,
@@ -74,6 +81,7 @@ class LetterDesk:
         self._journal = journal
         self._journal_check = journal_check
         self._watermark = watermark
+        self._trail = trail
         self._desk = Desk(
             AT_ONCE_MAX,
             IN_HAND_MAX,
@@ -109,7 +117,9 @@ class LetterDesk:
             asyncio.run_coroutine_threadsafe(self._journal_check.look_now(), loop).result()
             if wish.dry_run:
                 return Published(payment.operation_id, None)
-            new = Position(*redrive.publish(letter, corrected, payment, again=wish.again))
+            action = REDRIVE if corrected is None else CORRECT
+            with self._trailed(loop, wish, action, letter):
+                new = Position(*redrive.publish(letter, corrected, payment, again=wish.again))
             log.info(
                 "dead_letter_redriven",
                 position=letter.position,
@@ -126,15 +136,34 @@ class LetterDesk:
 
         Raises :class:`DeadLetterUnknown`, DeadLetterDecided and LedgerUnavailable.
         """
+        loop = asyncio.get_running_loop()
 
         def work(letters: DeadLetters) -> None:
             letter = _open(letters, wish)
             if wish.dry_run:
                 return
-            letters.discard(letter, by=wish.by, because=because, again=wish.again)
+            with self._trailed(loop, wish, DISCARD, letter):
+                letters.discard(letter, by=wish.by, because=because, again=wish.again)
             log.info("dead_letter_discarded", position=letter.position, request_id=wish.request_id)
 
         await self.do(work, writes=True)
+
+    @contextmanager
+    def _trailed(
+        self, loop: asyncio.AbstractEventLoop, wish: Wish, action: str, letter: Letter
+    ) -> Iterator[None]:
+        """Write down what is done before it is done, and note it when it fails. In a thread.
+
+        Raises :class:`LedgerUnavailable` when it can't be written down.
+        """
+        who = (action, wish.by, wish.client, letter.position)
+        done = self._trail.done(*who, wish.request_id)
+        asyncio.run_coroutine_threadsafe(done, loop).result()
+        try:
+            yield
+        except OstatokError as error:
+            loop.call_soon_threadsafe(self._trail.failed, *who, str(error), wish.request_id)
+            raise
 
     async def _publish(self, key: bytes, value: bytes, headers: RecordHeaders) -> Position:
         """Publish by the webhooks' producer, under the receiver's rules."""

@@ -24,6 +24,7 @@ from ostatok.tracing import (
     unsampled,
 )
 from ostatok_http.answers import ANSWER, OPERATION_ID, REQUEST_ID, Answering, Request
+from ostatok_http.doors.trail import Trail
 from ostatok_http.metrics import Metrics
 from ostatok_http.ports import Position
 
@@ -137,9 +138,9 @@ class Traces:
         """Send what is in hand for at most ``seconds``."""
         await asyncio.to_thread(self._tracing.close, seconds)
 
-    def answering(self, metrics: Metrics) -> Answering:
+    def answering(self, metrics: Metrics, trail: Trail) -> Answering:
         """What answers all requests, and traces some."""
-        return _TracedAnswering(self._settings, metrics, self)
+        return _TracedAnswering(self._settings, metrics, trail, self)
 
     def of(self, request: web.BaseRequest, route: str) -> Traced | None:
         """Begin the span of a request; None when it is not traced.
@@ -152,7 +153,9 @@ class Traces:
         given = read_traceparent(request.headers.get(TRACEPARENT))
         if not self._tracing.wants(given):
             return None
-        template = self._templates.get(route, route)
+        # Of a webhook the address says which source's it is, with a slash at its end or without.
+        is_webhook = route == "webhook"
+        template = f"{request.path.rstrip('/')}/" if is_webhook else self._templates[route]
         method = request.method if request.method in METHODS else "_OTHER"
         attributes: dict[str, str | int] = {
             "http.request.method": method,
@@ -198,8 +201,8 @@ class Traces:
 class _TracedAnswering(Answering):
     """In place of the other, so that this costs nothing when nobody wants traces."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, traces: Traces) -> None:
-        super().__init__(settings, metrics)
+    def __init__(self, settings: Settings, metrics: Metrics, trail: Trail, traces: Traces) -> None:
+        super().__init__(settings, metrics, trail)
         self._traces = traces
 
     async def answer(

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ostatok.commands.options import as_text, me, of_up, settings_of
+from ostatok.commands.options import as_text, me, moment, of_up, settings_of
+from ostatok.commands.trail import doing, opened
 from ostatok.errors import NotRedrivable, OstatokError
 
 if TYPE_CHECKING:
@@ -108,13 +108,16 @@ def redrive(
         work = Redrive(letters, RecordWriter(settings), by or me())
         # All are looked at before any is published.
         payments = [_checked(work, letter, corrected) for letter in found]
-        for letter, payment in zip(found, payments, strict=True):
-            what = f"{letter.position}: operation {payment.operation_id}"
-            if dry_run:
-                click.echo(f"{what} would be published.")
-                continue
-            partition, offset = work.publish(letter, corrected, payment, again=again)
-            click.echo(f"{what} is published at {partition}:{offset}.")
+        action = "redrive" if corrected is None else "correct"
+        with opened(settings) as trail:
+            for letter, payment in zip(found, payments, strict=True):
+                what = f"{letter.position}: operation {payment.operation_id}"
+                if dry_run:
+                    click.echo(f"{what} would be published.")
+                    continue
+                with doing(trail, action, by or me(), letter.position):
+                    new = work.publish(letter, corrected, payment, again=again)
+                click.echo(f"{what} is published at {new[0]}:{new[1]}.")
 
 
 @dead_letters.command()
@@ -127,10 +130,11 @@ def discard(*, because: str, again: bool, by: str | None, dry_run: bool, **which
     """Say that nothing is to be made of dead letters. They stay, with the reason."""
     if not because.strip():
         raise click.BadParameter("must say something", param_hint="--because")
-    with _opened(which) as (letters, wanted):
+    with _opened(which) as (letters, wanted), opened(settings_of(which["data"])) as trail:
         for letter in _chosen(letters, wanted(decided=None if again else False), again=again):
             if not dry_run:
-                letters.discard(letter, by=by or me(), because=because, again=again)
+                with doing(trail, "discard", by or me(), letter.position):
+                    letters.discard(letter, by=by or me(), because=because, again=again)
             click.echo(f"{letter.position}{' would be' if dry_run else ''} discarded.")
 
 
@@ -163,8 +167,8 @@ def _wanted(which: Mapping[str, Any], *, decided: bool | None) -> "Wanted":
     return Filter(
         operation_id=operation,
         reason=which["reason"],
-        since=_moment("--since", which["since"]),
-        until=_moment("--until", which["until"]),
+        since=moment("--since", which["since"]),
+        until=moment("--until", which["until"]),
         decided=decided,
     )
 
@@ -229,15 +233,6 @@ def _read_position(text: str) -> tuple[int, int]:
         return read_position(text)
     except ValueError as error:
         raise click.BadParameter(f"{text} {error}") from None
-
-
-def _moment(option: str, text: str | None) -> datetime | None:
-    from ostatok.payment import read_moment  # noqa: PLC0415
-
-    try:
-        return None if text is None else read_moment(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint=option) from None
 
 
 def _decided(letter: "Letter") -> str:

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -81,6 +82,16 @@ def me() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"user {os.getuid()}"
+
+
+def moment(option: str, text: str | None) -> datetime | None:
+    """Read the time that an option gives. Raises click's BadParameter."""
+    from ostatok.payment import read_moment  # noqa: PLC0415
+
+    try:
+        return None if text is None else read_moment(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from None
 
 
 def as_text(value: Any) -> str:

@@ -1,11 +1,11 @@
 """``ostatok up``: the whole system in the foreground, on embedded services."""
 
-import ipaddress
 import os
 from pathlib import Path
 
 from ostatok import settings, tracing
 from ostatok.errors import LocalError
+from ostatok.http_settings import is_loopback
 from ostatok.local import ports, processes, roles
 from ostatok.local.folder import DataFolder
 from ostatok.local.foreground import check_port, until_stopped
@@ -16,6 +16,8 @@ from ostatok.local.screen import Screen
 from ostatok.local.supervisor import Supervisor, together
 from ostatok.setting_types import ALL_PARTS, PREFIX
 from ostatok.settings import Settings
+from ostatok.sources import read_sources
+from ostatok_http.doors.required import require_doors
 
 # All parts must be down within 10 s; what is left after the drain goes to Kafka and Postgres.
 HTTP_DRAIN_SECONDS = 3
@@ -37,7 +39,7 @@ Post a payment, then read the balance:
   curl -X POST {http}/api/webhook/bank/ -H 'Content-Type: application/json' -d '{payment}'
   curl {http}/api/organizations/1234567890/balance/
 
-It is open to anyone who reaches {reach}.
+{doors}
 Ctrl-C stops it."""
 _CONSOLE = "  Console    {http}/console/\n"
 _SERVICES = """
@@ -64,7 +66,14 @@ async def up(data: Path, *, host: str, port: int, http: int, stream: int) -> Non
     wanted = settings.load()
     tracing.require(wanted)
     folder = DataFolder(data)
-    with folder.held(processes.base_url(host, port)):
+    if http:
+        require_doors(
+            wanted.model_copy(
+                update={"http_host": host, "http_port": port, **open_to_all(wanted, host)}
+            )
+        )
+    tls = wanted.http_tls_certificate_file is not None
+    with folder.held(processes.base_url(host, port, tls=tls)):
         check_port(host, port, hint="Give another one, for instance --port 8123.")
         system = _System(folder, host, port, wanted)
         await until_stopped(system.run(http, stream), system.supervisor, system.screen)
@@ -78,6 +87,8 @@ class _System:
         self.host = host
         self.port = port
         self.topic = wanted.topic
+        self.url = processes.base_url(host, port, tls=wanted.http_tls_certificate_file is not None)
+        self.wanted = wanted
         self.open_to_all = open_to_all(wanted, host)
         self.serves = self.open_to_all.get("http_serve", wanted.http_serve)
         self.screen = Screen()
@@ -157,7 +168,7 @@ class _System:
         """Keep run.json true."""
         if self._is_ready:
             content = {
-                "http": processes.base_url(self.host, self.port),
+                "http": self.url,
                 "database_url": self.postgres.database_url,
                 "database_roles": ROLES,
                 "kafka": self.kafka.bootstrap_servers,
@@ -173,13 +184,10 @@ class _System:
             self.folder.write_run_file(content)
 
     def _say_where(self) -> None:
-        reach, url = f"{self.host}:{self.port}", processes.base_url(self.host, self.port)
-        if _is_loopback(self.host):
-            reach += ", which is this machine alone"
         self.screen.line(
             _READY.format(
-                http=url,
-                console=_CONSOLE.format(http=url) if "console" in self.serves else "",
+                http=self.url,
+                console=_CONSOLE.format(http=self.url) if "console" in self.serves else "",
                 role=ROLE,
                 database=DATABASE,
                 postgres=self.postgres.port,
@@ -188,9 +196,24 @@ class _System:
                 log=self.folder.log,
                 run_file=self.folder.run_file,
                 payment=_PAYMENT,
-                reach=reach,
+                doors=_doors(self.wanted, self.host, self.port),
             )
         )
+
+
+def _doors(wanted: Settings, host: str, port: int) -> str:
+    """Say in one line who is let in."""
+    reach = f"who reaches {host}:{port}"
+    if is_loopback(host):
+        reach += ", which is this machine alone"
+    anyone = f"anyone {reach}"
+    if wanted.sources is None and not wanted.http_authentication:
+        return f"It is open to {anyone}."
+    senders = anyone
+    if wanted.sources is not None:
+        senders = "who proves to be " + " or ".join(read_sources(wanted.sources.get_secret_value()))
+    readers = "who has a token or a login" if wanted.http_authentication else anyone
+    return f"Webhooks are taken from {senders}; all else is for {readers}."
 
 
 def open_to_all(wanted: Settings, host: str) -> dict[str, str]:
@@ -198,14 +221,7 @@ def open_to_all(wanted: Settings, host: str) -> dict[str, str]:
 
     Not those that the caller has set.
     """
-    if not _is_loopback(host):
+    if not is_loopback(host):
         return {}
     given = wanted.model_fields_set
     return {name: text for name, text in _FOR_THIS_MACHINE.items() if name not in given}
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -27,6 +27,7 @@ from ostatok.settings import Settings, load
 from ostatok.topic import Range
 from ostatok_db.batch import Outcome
 from ostatok_db.browsing import Browser
+from ostatok_db.pool import WritePool
 from ostatok_http.app import Ports, create_app
 from ostatok_http.console import app as console_app
 from ostatok_http.console import live as live_module
@@ -289,6 +290,7 @@ async def test_the_drain_begins_before_the_console_lets_go(
         EmptyLedger(),
         given["history"],
         Reads.make(database, given["pool"]),
+        WritePool(database),
     )
     app = create_app(load(http_serve=ALL_PARTS, log_operations=False), ports)
     app.freeze()
