@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 from support.operators import StartOperators, three_letters
-from support.pages import PAID
+from support.pages import PAID, Held
 from support.pages import start as start_console
 from support.payments import batch, entry
+from support.tokens import StartGuarded, eventually
 from support.webhooks import (
     EmptyLedger,
     NoRecords,
@@ -25,6 +26,7 @@ from ostatok_db.ledger import Ledger
 from ostatok_db.pool import Pool, WritePool
 from ostatok_http.app import Ports, create_app, make_runner
 from ostatok_http.console.world import Reads
+from ostatok_http.doors import tokens, trail
 from ostatok_http.ports import Journal, LedgerReader, RecordSource, TopicView
 
 
@@ -101,3 +103,27 @@ async def console(serve: Serve, database: Settings, ledger: Ledger) -> ClientSes
     await ledger.apply(batch(dead=three_letters(), first=0))
     await ledger.apply(batch(entry(PAID, 10, partition=3), first=0))
     return await start_console(serve, database)
+
+
+@pytest.fixture
+def start_guarded(
+    serve: Serve, database: Settings, monkeypatch: pytest.MonkeyPatch
+) -> StartGuarded:
+    """Start services that ask for tokens, and look after them often enough for a test."""
+    monkeypatch.setattr(tokens, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(trail, "TICK_SECONDS", 0.05)
+
+    async def start(**given: Any) -> ClientSession:
+        ports = {**of_database(database), "view": Held(), "http_authentication": True}
+        url = {"database_url": database.database_url.get_secret_value()}
+        client = await serve(**{**ports, **url, **given})
+        probe = {"Authorization": "Bearer of nobody"}
+
+        async def has_loaded() -> bool:
+            async with client.get("/api/operations/x/", headers=probe) as answer:
+                return answer.status == 401
+
+        await eventually(has_loaded, "loading the tokens")
+        return client
+
+    return start

@@ -22,6 +22,7 @@ Header = dict[str, Any]
 
 RETRY_AFTER, CACHE_CONTROL, VARY = "Retry-After", "Cache-Control", "Vary"
 DISPOSITION = "Content-Disposition"
+CHALLENGE = "WWW-Authenticate"
 
 _PLACE: Schema = {"type": "string", "pattern": schemas.POSITION["pattern"]}
 _MONEY: Schema = {"type": "string", "pattern": r"^[0-9]+\.[0-9]{2}$"}
@@ -59,6 +60,10 @@ OF_ANSWERS: dict[str, tuple[Schema, str]] = {
     VARY: ({"type": "string", "const": "Accept"}, "The body depends on this header."),
     OPENING_HEADER: (_MONEY, "Rubles: the balance before the first entry."),
     CLOSING_HEADER: (_MONEY, "Rubles: the balance after the last entry."),
+    CHALLENGE: (
+        {"type": "string", "pattern": "^Bearer "},
+        "How to prove who asks (RFC 6750).",
+    ),
     DISPOSITION: ({"type": "string"}, "With CSV: a name for the file."),
 }
 
