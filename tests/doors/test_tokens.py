@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import msgspec
 import pytest
 from aiohttp.test_utils import make_mocked_request
 from support.tokens import bearer
@@ -112,6 +113,19 @@ async def test_only_the_whole_token_opens() -> None:
         assert who(tokens, Authorization=f"{scheme} {text}") == "token crm"
 
 
+async def test_a_token_ends_on_the_moment() -> None:
+    """Also when the database is away, and where it was seen before."""
+    store, wall = Store(), Clock()
+    store.tokens = [msgspec.structs.replace(ALLOWED, expires_at=1_010.0)]
+    tokens = Tokens(store, wall_clock=wall)
+    await tokens.look()
+    wall.seconds = 1_009.9
+    assert who(tokens, **bearer(TOKEN)) == "token crm"
+    wall.seconds = 1_010.0
+    with pytest.raises(NotAuthenticated):
+        who(tokens, **bearer(TOKEN))
+
+
 async def test_who_asked_is_on_the_request() -> None:
     """The trail names him, whatever is refused later."""
     tokens = Tokens(Store())
@@ -141,11 +155,12 @@ async def test_the_last_use_is_kept_once_a_minute() -> None:
     for _ in range(3):
         who(tokens, **bearer(TOKEN))
         await tokens.look()
+        wall.seconds += USE_SECONDS / 4
     assert store.used == [{TOKEN.id: 1_000.0}]
-    wall.seconds += USE_SECONDS + 1
+    wall.seconds += USE_SECONDS / 2
     who(tokens, **bearer(TOKEN))
     await tokens.look()
-    assert store.used[1:] == [{TOKEN.id: 1_061.0}]
+    assert store.used[1:] == [{TOKEN.id: 1_075.0}]
 
 
 def test_tokens_are_of_the_form_that_scanners_look_for() -> None:
