@@ -13,11 +13,13 @@ import click
 from ostatok import __version__
 from ostatok.commands.dead_letters import dead_letters
 from ostatok.commands.journal_copies import reseed, topic
-from ostatok.commands.options import INTERRUPTED
+from ostatok.commands.options import INTERRUPTED, of_up, settings_of
 from ostatok.commands.recovery import audit, rebuild, replay
+from ostatok.commands.roles import roles
 from ostatok.commands.simulate import simulate
 from ostatok.commands.tokens import token
 from ostatok.commands.trail import trail
+from ostatok.commands.users import user
 from ostatok.errors import OstatokError
 
 LOOPBACK = "127.0.0.1"
@@ -116,21 +118,19 @@ def fetch() -> None:
 
 
 @main.command()
-def migrate() -> None:
+@of_up
+def migrate(*, data: Path | None) -> None:
     """Make the topic and the schema, or bring them up to date. Safe to run again at any time.
 
     Refuses a topic whose settings would break a promise, or that is not the one the ledger was
     built from; one that is gone it does not make anew.
     """
-    from ostatok import logs  # noqa: PLC0415
-    from ostatok.settings import load  # noqa: PLC0415
     from ostatok.topic import Topic  # noqa: PLC0415
     from ostatok_db.ledger import check_topic  # noqa: PLC0415
     from ostatok_db.migrate import adopt_topic, stored_offsets  # noqa: PLC0415
     from ostatok_db.migrate import migrate as migrate_schema  # noqa: PLC0415
 
-    settings = load()
-    logs.configure(settings)
+    settings = settings_of(data)
     topic = Topic(settings)
     described = topic.describe()
     revision = migrate_schema(settings)
@@ -195,5 +195,8 @@ def stream() -> None:
     run()
 
 
-for command in (simulate, audit, replay, rebuild, dead_letters, topic, reseed, token, trail):
+for command in (
+    *(roles, token, user, trail),
+    *(simulate, audit, replay, rebuild, dead_letters, topic, reseed),
+):
     main.add_command(command)

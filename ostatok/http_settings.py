@@ -114,6 +114,14 @@ class HttpSettings(BaseSettings):
     console_timezone: Timezone = Field(
         "Europe/Moscow", description="zone of every time that the console shows or is given"
     )
+    console_session_seconds: Annotated[float, Field(ge=60, le=604_800)] = Field(
+        43_200, description="how long after a login to the console one has to log in anew"
+    )
+    console_idle_seconds: Annotated[float, Field(ge=60, le=604_800)] = Field(
+        1_800,
+        description="the same when no page was asked for meanwhile; a page that is only looked at "
+        "asks for none",
+    )
     publish_timeout_seconds: Annotated[float, Field(ge=0.1, le=300)] = Field(
         5, description="how long Kafka may take to acknowledge before a webhook gets 503"
     )

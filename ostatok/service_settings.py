@@ -8,7 +8,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
-from ostatok.setting_types import PREFIX, Identifier, Seconds, SslMode, is_file
+from ostatok.setting_types import PREFIX, Identifier, Role, Seconds, SslMode, is_file
 
 
 class ServiceSettings(BaseSettings):
@@ -26,6 +26,17 @@ class ServiceSettings(BaseSettings):
         None, description="file with the certificates that sign Postgres's"
     )
     database_schema: Identifier = Field("ostatok", description="schema of the ledger")
+    database_role_migrate: Role | None = Field(
+        None, description="role that owns the ledger; `migrate` refuses to run as any other"
+    )
+    database_role_stream: Role | None = Field(
+        None,
+        description="role of the stream processes, which `migrate` grants what they need; unset = "
+        "they have the owner's",
+    )
+    database_role_http: Role | None = Field(
+        None, description="the same for http: it reads the ledger and can't change it"
+    )
     database_pgbouncer: bool = Field(
         False,
         description="true when http reaches Postgres through PgBouncer in transaction mode; "
@@ -100,6 +111,16 @@ class ServiceSettings(BaseSettings):
         return is_file(value)
 
     @model_validator(mode="after")
+    def _are_different(self) -> Self:
+        named = [one for one in self.database_roles.values() if one is not None]
+        if len(set(named)) < len(named):
+            raise ValueError(
+                f"{PREFIX}DATABASE_ROLE_MIGRATE, {PREFIX}DATABASE_ROLE_STREAM and "
+                f"{PREFIX}DATABASE_ROLE_HTTP must be different roles"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _belong_together(self) -> Self:
         if self.kafka_security_protocol.startswith("SASL") and not (
             self.kafka_sasl_username and self.kafka_sasl_password
@@ -113,6 +134,15 @@ class ServiceSettings(BaseSettings):
                 f"{PREFIX}TOPIC_MIN_INSYNC must not be greater than {PREFIX}TOPIC_REPLICATION"
             )
         return self
+
+    @property
+    def database_roles(self) -> dict[str, str | None]:
+        """Part → the role of Postgres that is named for it."""
+        return {
+            "migrate": self.database_role_migrate,
+            "stream": self.database_role_stream,
+            "http": self.database_role_http,
+        }
 
     @property
     def database_conninfo(self) -> str:

@@ -115,7 +115,8 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     accept: Annotated[tuple[Accept, ...], Meta(min_length=1, max_length=20)]
     requests_per_second: Annotated[float, Meta(gt=0)] | None = None
-    """What each http process takes of it; past it 429. None for as much as comes."""
+    """What one `ostatok http` takes of it, at once as much as in a second; past it 429. None for
+    as much as comes."""
 
 
 def read_sources(text: str) -> dict[str, Source]:

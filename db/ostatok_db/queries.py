@@ -11,9 +11,11 @@ FILES = (
     "dead_letters.sql",
     "rebuild.sql",
     "reseed.sql",
+    "rights.sql",
     "runs.sql",
     "tokens.sql",
     "trail.sql",
+    "users.sql",
 )
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)

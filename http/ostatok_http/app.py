@@ -97,6 +97,7 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:  # noqa: PL
     receiver = Receiver(settings, journal, journal_check, watermark, metrics, verdicts, traces)
     balance = BalanceEndpoint(balances, metrics)
     history = HistoryEndpoints(balances, balance, past)
+    statement = StatementEndpoint(balances, past)
     unapplied = Unapplied(ledger, topic, records)
     health = Health(journal, journal_check, ledger)
     answering = Answering(settings, metrics, trail)
@@ -112,7 +113,6 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:  # noqa: PL
     _add_endpoints(app.router, *_webhooks(receivers))
     app[LOOKS].add_to(app.router, "healthz")
     if settings.serves("api"):
-        statement = StatementEndpoint(balances, past)
         operation = OperationEndpoint(Stories(past, unapplied))
         for name, path, handler in (
             ("balance", BALANCE.format("{inn:[^/]*}"), history.balance),
@@ -121,7 +121,9 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:  # noqa: PL
             ("operation", OPERATION, operation.get),
         ):
             _add_endpoints(app.router, ("GET", name, path, guard.around(name, handler)))
-    world = World(ledger, topic, records, reads, unapplied, journal_check, desk, trail)
+    world = World(
+        ledger, topic, records, reads, unapplied, journal_check, desk, trail, writes, statement
+    )
     _add_the_rest(app, settings, world, guard)
 
     async def lifecycle(_app: web.Application) -> AsyncIterator[None]:

@@ -57,6 +57,7 @@ class Receiver:
         ways = sender.admit(request)
         body = await read_body(request, sender.kinds)
         sent = sender.open(ways, request, body)
+        sender.count()
         payment = self._parse(sent.value)
         request[OPERATION_ID] = payment.operation_id
         position = await self._publish(payment, sender, sent, request)

@@ -6,12 +6,12 @@ from pathlib import Path
 from ostatok import settings, tracing
 from ostatok.errors import LocalError
 from ostatok.http_settings import is_loopback
-from ostatok.local import ports, processes
+from ostatok.local import ports, processes, roles
 from ostatok.local.folder import DataFolder
 from ostatok.local.foreground import check_port, until_stopped
 from ostatok.local.kafka import EmbeddedKafka
 from ostatok.local.parts import Running
-from ostatok.local.postgres import DATABASE, ROLE, EmbeddedPostgres
+from ostatok.local.postgres import DATABASE, ROLE, ROLES, EmbeddedPostgres
 from ostatok.local.screen import Screen
 from ostatok.local.supervisor import Supervisor, together
 from ostatok.setting_types import ALL_PARTS, PREFIX
@@ -104,24 +104,18 @@ class _System:
     async def run(self, http: int, stream: int) -> None:
         """Bring everything up, say where it is, and keep it up until cancelled."""
         await together(*(one.prepare(self.screen.progress) for one in (self.postgres, self.kafka)))
-        environment = processes.embedded_environment(
-            self.postgres.database_url, self.kafka.bootstrap_servers
-        )
-        environment["OSTATOK_HTTP_DRAIN_SECONDS"] = str(HTTP_DRAIN_SECONDS)
-        for name, text in self.open_to_all.items():
-            environment[PREFIX + name.upper()] = text
-        given = processes.Given(environment, self.folder.log)
         self._metrics_ports = [ports.free_port() for _ in range(stream)]
         shared = self.folder.empty_folder("http")
-        streams = processes.stream_parts(given, self._metrics_ports)
+        streams = processes.stream_parts(self._given("stream"), self._metrics_ports)
         served = processes.http_parts(
-            given, host=self.host, port=self.port, workers=http, folder=shared
+            self._given("http"), host=self.host, port=self.port, workers=http, folder=shared
         )
         services = [self.postgres.part(), self.kafka.part()]
         self.screen.progress("Starting Postgres and Kafka")
         await self.supervisor.start(services, wait=False)
         if not http and not stream:
             await self.supervisor.wait_ready(services)
+            await roles.make(self.postgres)
             self._is_ready = True
             self._note()
             self.screen.line(_SERVICES.format(data=self.folder.path))
@@ -129,12 +123,13 @@ class _System:
             return
         # Ours take longer to load than Postgres takes to start, and Kafka leaves a core idle at
         # times: they load now, and begin when all that they need is there.
-        migration = Running(processes.migrate_part(given), held=True)
+        migration = Running(processes.migrate_part(self._given("migrate")), held=True)
         try:
             self.supervisor.hold([*streams, *served][: os.cpu_count() or 1])
             await self.supervisor.wait_ready(services)
             self.supervisor.require_alive()  # Before anything is changed for parts that can't run.
             self.screen.progress("Schema and topic: migrating")
+            await roles.make(self.postgres)
             migration.begin()
             await migration.wait_success()
         finally:
@@ -149,6 +144,19 @@ class _System:
         self._say_where()
         await together(self.supervisor.watch(), self._speed_up())
 
+    def _given(self, part: str) -> processes.Given:
+        """Give what the processes of a part get: each part has a role of its own in Postgres."""
+        environment = processes.embedded_environment(
+            self.postgres.url_of(part), self.kafka.bootstrap_servers
+        )
+        own = {
+            "http_drain_seconds": str(HTTP_DRAIN_SECONDS),
+            **{f"database_role_{name}": role for name, role in ROLES.items()},
+            **self.open_to_all,
+        }
+        environment |= {PREFIX + name.upper(): text for name, text in own.items()}
+        return processes.Given(environment, self.folder.log)
+
     async def _speed_up(self) -> None:
         try:
             await self.kafka.make_archive()
@@ -162,6 +170,7 @@ class _System:
             content = {
                 "http": self.url,
                 "database_url": self.postgres.database_url,
+                "database_roles": ROLES,
                 "kafka": self.kafka.bootstrap_servers,
                 "topic": self.topic,
                 "pids": {

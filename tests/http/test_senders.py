@@ -238,3 +238,18 @@ async def test_without_the_bank_there_is_no_bank(serve: Serve) -> None:
     """Who has named sources has named all of them."""
     client = await serve(sources=BEARER.replace("bank", "other"))
     assert (await post(client, bearer()))[0] == 404
+
+
+async def test_a_source_has_its_rate(serve: Serve, journal: RecordingJournal) -> None:
+    """Past it 429, with when to come again; who has not proven to be it uses nothing of it up."""
+    rate = "[bank]\nrequests_per_second = 0.5\n"
+    client = await serve(journal=journal, sources=rate + BEARER + STANDARD.replace("bank", "two"))
+    for _ in range(20):
+        assert await post(client, bearer("no")) == REFUSED
+    assert await post(client, bearer()) == ACCEPTED
+    headers = JSON | bearer()
+    async with client.post(WEBHOOK, data=GOOD, headers=headers) as answer:
+        assert (answer.status, await answer.json()) == (429, {"error": "Too many requests"})
+        assert answer.headers["Retry-After"] == "2"
+    assert await post(client, standard(), path="/api/webhook/two/") == ACCEPTED
+    assert len(journal.records) == 2

@@ -112,3 +112,77 @@ CREATE TABLE IF NOT EXISTS ostatok_service.token (
 -- A name says in the trail who did something: of those that work, one has it.
 CREATE UNIQUE INDEX IF NOT EXISTS token_live_name
     ON ostatok_service.token (name) WHERE revoked_at IS NULL;
+-- Runs are a log: no role but the owner may change or delete a row of it. What a command must change
+-- of its own, these do for it. Whoever may call them can end a run that is under way, and no other;
+-- and can drop none of the last 1,000 of each command on a ledger. Of each, not of all: backups each
+-- hour must not push out the last rebuild. Their bodies are looked up when they run, so that a
+-- table can be dropped and made anew under them.
+CREATE OR REPLACE FUNCTION ostatok_service.end_run(run integer, status integer, came_of_it jsonb)
+    RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE ostatok_service.operator_run
+    SET ended_at = now(), exit_status = status, result = came_of_it
+    WHERE id = run AND ended_at IS NULL
+$$;
+
+CREATE OR REPLACE FUNCTION ostatok_service.drop_old_runs(of_topic text, of_schema text, of_command text)
+    RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    DELETE FROM ostatok_service.operator_run
+    WHERE topic = of_topic AND schema = of_schema AND command = of_command AND id <= (
+        SELECT id FROM ostatok_service.operator_run
+        WHERE topic = of_topic AND schema = of_schema AND command = of_command
+        ORDER BY id DESC OFFSET 1000 LIMIT 1)
+$$;
+
+REVOKE ALL ON FUNCTION ostatok_service.end_run, ostatok_service.drop_old_runs FROM PUBLIC;
+
+-- Who may log in to the console. Never a password: its argon2id hash. The name says beside decisions
+-- and in the trail who somebody was, so a user is disabled, and neither deleted nor named anew.
+-- Which roles there are is not checked here, as for commands above. http needs SELECT, and UPDATE of
+-- password_hash: it hashes anew what was hashed with parameters of before.
+CREATE TABLE IF NOT EXISTS ostatok_service.console_user (
+    id            integer     GENERATED ALWAYS AS IDENTITY,
+    name          text        NOT NULL,
+    role          text        NOT NULL,
+    password_hash text        NOT NULL,
+    password_at   timestamptz NOT NULL DEFAULT now(),
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    created_by    text        NOT NULL,
+    disabled_at   timestamptz,
+    CONSTRAINT console_user_pkey PRIMARY KEY (id),
+    CONSTRAINT console_user_has_own_name UNIQUE (name),
+    CONSTRAINT console_user_is_named CHECK (name <> ''),
+    CONSTRAINT console_user_has_role CHECK (role <> ''),
+    CONSTRAINT console_user_password_is_hashed CHECK (starts_with(password_hash, '$argon2id$'))
+);
+
+-- Who is logged in, in which browser. Never what its cookie says: the SHA-256 of that. http needs
+-- SELECT, INSERT, DELETE, and UPDATE of seen_at.
+CREATE TABLE IF NOT EXISTS ostatok_service.console_session (
+    hash       bytea       NOT NULL,
+    user_id    integer     NOT NULL,
+    client     text        NOT NULL,
+    browser    text        NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    seen_at    timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT console_session_pkey PRIMARY KEY (hash),
+    CONSTRAINT console_session_user FOREIGN KEY (user_id)
+        REFERENCES ostatok_service.console_user (id),
+    CONSTRAINT console_session_hash_is_sha256 CHECK (length(hash) = 32)
+);
+
+CREATE INDEX IF NOT EXISTS console_session_of_user
+    ON ostatok_service.console_session (user_id, created_at);
+
+-- Guesses at passwords, by whom or at whom, as a SHA-256: what somebody typed for a name may be a
+-- password. http needs SELECT, INSERT, UPDATE and DELETE, and keeps it small.
+CREATE TABLE IF NOT EXISTS ostatok_service.login_failure (
+    key      bytea       NOT NULL,
+    failures integer     NOT NULL,
+    last_at  timestamptz NOT NULL,
+    next_at  timestamptz NOT NULL,
+    CONSTRAINT login_failure_pkey PRIMARY KEY (key),
+    CONSTRAINT login_failure_key_is_sha256 CHECK (length(key) = 32),
+    CONSTRAINT login_failure_counts CHECK (failures >= 0)
+);
+
+CREATE INDEX IF NOT EXISTS login_failure_last_at ON ostatok_service.login_failure (last_at);

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import structlog
 from aiohttp import web
-from multidict import MultiDict
 
 from ostatok.errors import (
     DeadLetterUnknown,
@@ -20,16 +19,15 @@ from ostatok.errors import (
     OstatokError,
 )
 from ostatok.journal import read_position
-from ostatok.payment import BODY_BYTES_MAX
 from ostatok_db.content import Content
 from ostatok_db.dead_letters import DeadLetters, Decided, Filter, Letter
 from ostatok_http import parameters
 from ostatok_http.answers import REQUEST_ID
-from ostatok_http.bodies import BODY_SECONDS_MAX
 from ostatok_http.console.fields import cursor_of, local_moment, place
 from ostatok_http.console.raw import Raw
-from ostatok_http.console.site import WHO_COOKIE, Site, require_same_origin, set_cookie
+from ostatok_http.console.site import WHO_COOKIE, Site, set_cookie
 from ostatok_http.dead_letters import REASON_CHARACTERS_MAX, position_of
+from ostatok_http.doors.identity import IDENTITY
 from ostatok_http.letter_desk import (
     BECAUSE_CHARACTERS_MAX,
     BY_CHARACTERS_MAX,
@@ -48,9 +46,6 @@ BULK_MAX = 100
 
 BULK_SECONDS_MAX = 30.0
 """How long they may take together; the rest is not tried."""
-
-FORM_BYTES_MAX = 4 * BODY_BYTES_MAX
-"""A corrected body, each of its bytes written as up to three."""
 
 OPEN, DECIDED, ALL = "open", "decided", "all"
 _AWAY = (JournalUnavailable, JournalMismatch, LedgerUnavailable)
@@ -105,7 +100,7 @@ class Letters:
             state=state,
             states=list(_DECIDED),
             chosen={name: value for name, value in request.query.items() if name != "cursor"},
-            who=_who(request),
+            decider=_decider(request),
         )
 
     async def one(self, request: web.Request) -> web.StreamResponse:
@@ -127,19 +122,21 @@ class Letters:
             value=Raw(content.value),
             headers=[(Raw(name), Raw(value)) for name, value in headers],
             decisions=decisions,
-            who=_who(request),
+            decider=_decider(request),
         )
 
     async def decide(self, request: web.Request) -> web.StreamResponse:
         """Decide about the dead letters that were chosen, one after another, and say of each."""
-        require_same_origin(request)
-        if not self._site.may_decide:
-            raise web.HTTPNotFound
-        form = await read_form(request)
+        form = await self._site.posted(request)
+        self._site.require_operator(request)
         positions = form.popall("position", [])
-        query = Parameters(form, "action", "by", "because", "body", "again")
+        identity = request.get(IDENTITY)
+        names = ("by",) if identity is None else ()
+        query = Parameters(form, "action", "because", "body", "again", *names)
         action = query.read("action", parameters.one_of(REDRIVE, CORRECT, DISCARD))
         by = query.read("by", parameters.words(BY_CHARACTERS_MAX))
+        if identity is not None:
+            by = identity.name
         because = _given(query, form, "because", parameters.words(BECAUSE_CHARACTERS_MAX))
         if action == DISCARD and because is None:
             query.refuse("because", "must say why nothing is to be made of it")
@@ -156,7 +153,8 @@ class Letters:
         told = (by or "", corrected, because, "again" in form)
         results = await self._decide_all(request, positions, told)
         response = self._site.render(request, "decided.html", results=results, action=action)
-        set_cookie(response, WHO_COOKIE, (by or "").encode().hex())
+        if identity is None:
+            set_cookie(response, WHO_COOKIE, (by or "").encode().hex())
         return response
 
     async def _decide_all(
@@ -200,18 +198,6 @@ class Letters:
         return Result(text, new and f"{new.partition}:{new.offset}")
 
 
-async def read_form(request: web.Request) -> MultiDict[str]:
-    """Read the form that was posted. Raises HTTPRequestEntityTooLarge, and HTTPRequestTimeout."""
-    if request.content_type != "application/x-www-form-urlencoded":
-        raise web.HTTPUnsupportedMediaType
-    try:
-        async with asyncio.timeout(BODY_SECONDS_MAX):
-            posted = await request.clone(client_max_size=FORM_BYTES_MAX).post()
-    except TimeoutError:
-        raise web.HTTPRequestTimeout from None
-    return MultiDict((name, value) for name, value in posted.items() if isinstance(value, str))
-
-
 def _given(
     query: Parameters, sent: Mapping[str, str], name: str, parse: Callable[[str], str]
 ) -> str | None:
@@ -219,7 +205,7 @@ def _given(
     return query.read(name, parse) if sent.get(name) else None
 
 
-def _who(request: web.Request) -> str:
+def _decider(request: web.Request) -> str:
     """Who decided last from this browser, so that he need not write it again."""
     try:
         return bytes.fromhex(request.cookies.get(WHO_COOKIE, "")).decode()[:BY_CHARACTERS_MAX]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from aiohttp import hdrs, web
 from markupsafe import Markup
 
+from ostatok.errors import LedgerUnavailable
 from ostatok_http.answers import REQUEST_ID, REQUEST_ID_HEADER
 from ostatok_http.console.charts import Axis, line
 from ostatok_http.console.formats import Formats
@@ -79,12 +80,16 @@ class Overview:
         try:
             async with aclosing(self._live.watch()) as looks:
                 async for seen in looks:
+                    if not await self._site.is_still_in(request):
+                        break  # Logged out, here or elsewhere.
                     shown = self._show(language, seen)
                     async with asyncio.timeout(WRITE_SECONDS_MAX):
                         await response.write(shown.event(sent))
                     sent = shown
         except ConnectionError:
             pass  # The browser is gone.
+        except LedgerUnavailable:
+            pass  # Nobody can say whether he may still see it; it asks again, and is told why.
         except TimeoutError:
             # Else the connection would stay until the browser has read all that lies in it.
             if request.transport is not None:

@@ -8,23 +8,41 @@ import mimetypes
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from importlib.resources import files
-from urllib.parse import urlsplit
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import structlog
 from aiohttp import hdrs, web
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from multidict import MultiDict
 
-from ostatok.errors import AccessError, InvalidFields, OstatokError
+from ostatok.errors import (
+    AccessError,
+    InvalidFields,
+    NotAllowed,
+    NotAuthenticated,
+    OstatokError,
+)
 from ostatok.settings import Settings
+from ostatok_db.logins import Logins
 from ostatok_http.answers import ANSWER, DENIAL, REQUEST_ID
+from ostatok_http.console.access import SESSION, Access
 from ostatok_http.console.formats import Formats
+from ostatok_http.console.forms import read_form, require_same_origin
 from ostatok_http.console.texts import LANGUAGES, Language, Speaker, preferred
 from ostatok_http.doors.clients import Clients
+from ostatok_http.doors.identity import IDENTITY, OPERATOR
 from ostatok_http.hosts import host_names, require_known_host
 from ostatok_http.refusals import FAILED, Refusal, refusal_of
 
 HOME = "/console"
+LOGIN = HOME + "/login/"
+TO_LOGIN = "to_login"
+"""The answer, in the metrics' words, to who has to log in first."""
+
+CSRF_FIELD = "csrf"
+"""The field of each form that says from whose page it comes."""
+
 LANGUAGE_COOKIE, THEME_COOKIE, WHO_COOKIE = "ostatok_language", "ostatok_theme", "ostatok_who"
 THEMES = ("auto", "light", "dark")
 COOKIE_SECONDS = 365 * 86_400
@@ -40,6 +58,8 @@ SECURITY = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 
+_SAFE = (hdrs.METH_GET, hdrs.METH_HEAD)
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = structlog.get_logger()
@@ -48,11 +68,13 @@ log = structlog.get_logger()
 class Site:
     """Renders pages, and answers what belongs to no page."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, logins: Logins | None = None) -> None:
+        """Render what the settings want; with ``logins``, for who is logged in alone."""
         self._zone = ZoneInfo(settings.console_timezone)
         self._names = host_names(settings.http_names)
         self.clients = Clients(settings.http_trusted_proxies)
-        self.may_decide = settings.http_operators
+        self.access = None if logins is None else Access(logins, self.clients, HOME)
+        self._may_all_decide = settings.http_operators
         self._environment = Environment(
             loader=PackageLoader("ostatok_http.console"),
             autoescape=select_autoescape(),
@@ -69,23 +91,37 @@ class Site:
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Answer at the addresses that belong to no page; last of all, since it takes the rest."""
         router.add_get(HOME, _to_home)
-        router.add_get(HOME + "/static/{name}", self.page(_static))
+        router.add_get(HOME + "/static/{name}", self.page(_static, is_open=True))
         for name, cookie, allowed in (
             ("language", LANGUAGE_COOKIE, LANGUAGES),
             ("theme", THEME_COOKIE, THEMES),
         ):
-            choose = self.page(_choosing(cookie, allowed))
+            choose = self.page(_choosing(cookie, allowed), is_open=True)
             router.add_get(f"{HOME}/{name}/{{choice}}", choose)
         router.add_get(HOME + "/{rest:.*}", self.page(_nothing))
 
-    def page(self, handler: Handler) -> Handler:
-        """Make what a handler raises a page that says so; no error is an empty screen."""
+    def page(self, handler: Handler, *, is_open: bool = False, is_stream: bool = False) -> Handler:
+        """Make what a handler raises a page that says so; no error is an empty screen.
+
+        Who is not logged in is led to the login, but from what ``is_open``, and from a stream,
+        which a script asks for.
+        """
 
         async def answer(request: web.Request) -> web.StreamResponse:
             try:
                 require_known_host(request, self._names)
+                if self.access is not None and not is_open:
+                    # A stream is asked for by itself, again and again: nobody need be there.
+                    await self.access.enter(request, touch=not is_stream)
                 return await handler(request)
             except Exception as error:  # As in answers.py: an error becomes a status in one place.
+                if (
+                    isinstance(error, NotAuthenticated)
+                    and request.method in _SAFE
+                    and not is_stream
+                ):
+                    request[ANSWER] = TO_LOGIN
+                    return redirect(f"{LOGIN}?{urlencode({'to': request.path_qs})}")
                 refusal = refusal_of(error, "console")
                 request[ANSWER] = refusal.name
                 if isinstance(error, AccessError):
@@ -108,6 +144,29 @@ class Site:
             reason=error if isinstance(error, OstatokError) and not fields else None,
             request_id=request[REQUEST_ID],
         )
+
+    def may_decide(self, request: web.Request) -> bool:
+        """Whether who asks may decide about anything."""
+        if self.access is None:
+            return self._may_all_decide
+        return IDENTITY in request and OPERATOR in request[IDENTITY].scopes
+
+    def require_operator(self, request: web.Request) -> None:
+        """Refuse who may not decide. Raises NotAllowed; HTTPNotFound where nobody may."""
+        if not self.may_decide(request):
+            raise web.HTTPNotFound if self.access is None else NotAllowed
+
+    async def posted(self, request: web.Request) -> MultiDict[str]:
+        """Read a form that was posted from one of our own pages. Raises HTTPForbidden."""
+        require_same_origin(request)
+        form = await read_form(request)
+        if self.access is not None:
+            self.access.check_form(request, form.popall(CSRF_FIELD, []))
+        return form
+
+    async def is_still_in(self, request: web.Request) -> bool:
+        """Whether who began this request may still see what goes on."""
+        return self.access is None or await self.access.is_still_in(request)
 
     def render(
         self, request: web.Request, template: str, status: int = 200, **values: object
@@ -136,13 +195,17 @@ class Site:
 
     def _frame(self, request: web.Request) -> dict[str, object]:
         theme = request.cookies.get(THEME_COOKIE)
+        session = request.get(SESSION)
         return {
             "here": request.path,
             "back": request.path_qs,
             "theme": theme if theme in THEMES else "auto",
             "themes": THEMES,
             "static": _version,
-            "may_decide": self.may_decide,
+            "may_decide": self.may_decide(request),
+            "asks_login": self.access is not None,
+            "who": session and session.who,
+            "csrf": session and session.csrf,
         }
 
 
@@ -153,18 +216,6 @@ def language_of(request: web.Request) -> Language:
         if language == chosen:
             return language
     return preferred(request.headers.get(hdrs.ACCEPT_LANGUAGE, ""))
-
-
-def require_same_origin(request: web.Request) -> None:
-    """Refuse what another site's page makes a browser send here. Raises HTTPForbidden.
-
-    A browser says with each POST whose page made it (Origin), and newer ones also whether that is
-    this site (Sec-Fetch-Site).
-    """
-    site = request.headers.get("Sec-Fetch-Site")
-    origin = urlsplit(request.headers.get(hdrs.ORIGIN, "")).netloc
-    if site not in (None, "same-origin") or (site is None and origin != request.host):
-        raise web.HTTPForbidden
 
 
 def redirect(location: str) -> web.Response:
@@ -195,14 +246,14 @@ def _choosing(cookie: str, allowed: tuple[str, ...]) -> Handler:
         choice = request.match_info["choice"]
         if choice not in allowed:
             raise web.HTTPNotFound
-        response = redirect(_safe(request.query.get("to")))
+        response = redirect(safe(request.query.get("to")))
         set_cookie(response, cookie, choice)
         return response
 
     return choose
 
 
-def _safe(target: str | None) -> str:
+def safe(target: str | None) -> str:
     """Where to go back to: within the console, or its beginning."""
     if target and target.startswith(HOME + "/") and target.isprintable() and "\\" not in target:
         return target

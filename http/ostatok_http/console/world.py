@@ -5,12 +5,14 @@ from typing import NamedTuple, Self
 from ostatok.settings import Settings
 from ostatok_db.browsing import Browser
 from ostatok_db.history import History
-from ostatok_db.pool import Pool, Share
+from ostatok_db.pool import Connections, Pool, Share
 from ostatok_db.runs import RunReader
+from ostatok_db.trail import TrailReader
 from ostatok_http.doors.trail import Trail
 from ostatok_http.journal_check import JournalCheck
 from ostatok_http.letter_desk import LetterDesk
 from ostatok_http.ports import LedgerReader, RecordSource, TopicView
+from ostatok_http.statement import StatementEndpoint
 from ostatok_http.unapplied import Unapplied
 
 
@@ -20,12 +22,18 @@ class Reads(NamedTuple):
     browser: Browser
     history: History
     runs: RunReader
+    trail: TrailReader
 
     @classmethod
     def make(cls, settings: Settings, pool: Pool) -> Self:
         """Leave the other connections to balances: a page may take longer than they can wait."""
         share = Share(settings, pool)
-        return cls(Browser(settings, share), History(settings, share), RunReader(settings, share))
+        return cls(
+            Browser(settings, share),
+            History(settings, share),
+            RunReader(settings, share),
+            TrailReader(share),
+        )
 
 
 class World(NamedTuple):
@@ -39,3 +47,5 @@ class World(NamedTuple):
     journal_check: JournalCheck
     desk: LetterDesk
     trail: Trail
+    writes: Connections
+    statement: StatementEndpoint

@@ -4,13 +4,15 @@ A source is let in by any of its ways, and a way by all that it names: see ostat
 """
 
 from collections.abc import Callable, Sequence
+from math import ceil
 from typing import NamedTuple
 
 from aiohttp import web
 
-from ostatok.errors import NotAuthenticated
+from ostatok.errors import NotAuthenticated, TooManyRequests
 from ostatok.settings import Settings
 from ostatok.sources import Accept, Source, read_sources
+from ostatok_http.doors.buckets import Buckets
 from ostatok_http.doors.clients import Clients, is_within, networks_of
 from ostatok_http.doors.proofs import Authorization, Hmac, StandardWebhooks, basic_credentials
 
@@ -42,13 +44,22 @@ class _Way(NamedTuple):
 class Sender:
     """One source, at its own address."""
 
-    def __init__(self, name: str, source: Source | None, clients: Clients) -> None:
-        """Be ``source``; None for one that nobody is asked to prove."""
+    def __init__(
+        self, name: str, source: Source | None, clients: Clients, *, share: int = 1
+    ) -> None:
+        """Be ``source``; None for one that nobody is asked to prove.
+
+        ``share``: processes that its rate is for together.
+        """
         self.name = name
         accepts = source.accept if source is not None else ()
         self._ways = [_way(accept, clients) for accept in accepts]
         self._is_open = source is None
         self._challenge = ", ".join(dict.fromkeys(_challenge(one, name) for one in accepts))
+        rate = None if source is None else source.requests_per_second
+        self._bucket = None
+        if rate is not None:
+            self._bucket = Buckets(rate / share, max(1, ceil(rate / share)), keys_max=1)
         takes_jwt = any(way.open_signed for way in self._ways)
         self.kinds = JWT_KINDS if takes_jwt else frozenset[str]()
         """Kinds of body that are taken beside JSON."""
@@ -89,6 +100,14 @@ class Sender:
                 reasons.append(f"{number}: jwt")
         raise self._refusal(reasons)
 
+    def count(self) -> None:
+        """Count a webhook of his. Raises :class:`TooManyRequests` past his rate.
+
+        Only what he has proven to be his: nobody else can use it up.
+        """
+        if self._bucket is not None and (seconds := self._bucket.take(self.name)):
+            raise TooManyRequests(f"source {self.name}: past its rate", after_seconds=seconds)
+
     def _refusal(self, reasons: Sequence[str]) -> NotAuthenticated:
         """Say in the log and the audit trail what did not hold, and the client nothing of it."""
         text = f"source {self.name}: does not hold: {'; '.join(reasons)}"
@@ -106,7 +125,9 @@ def senders_of(settings: Settings) -> list[Sender]:
     if settings.sources is None:
         return [Sender(BANK, None, clients)]
     found = read_sources(settings.sources.get_secret_value())
-    return [Sender(name, source, clients) for name, source in found.items()]
+    return [
+        Sender(name, source, clients, share=settings.http_workers) for name, source in found.items()
+    ]
 
 
 def _way(accept: Accept, clients: Clients) -> _Way:

@@ -41,8 +41,17 @@ function follow(live) {
       if (opened.readyState !== EventSource.CLOSED || events !== opened) return;
       events = null;
       setTimeout(begin, 5000);
+      loginIfOver();
     };
     events = opened;
+  }
+
+  async function loginIfOver() {
+    // Only an answer says why there is no stream: 401 is a session that is over.
+    const asking = new AbortController();
+    const answer = await fetch(live.dataset.events, { signal: asking.signal }).catch(() => null);
+    if (answer?.status === 401) location.reload(); // Which leads to the login, and back here.
+    asking.abort();
   }
 
   function end() {
