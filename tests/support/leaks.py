@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from ostatok.setting_types import PREFIX
 from support.payments import body
 
 SECONDS_MAX = 20.0
@@ -107,6 +108,11 @@ def found_in(
             if at >= 0:
                 found.append(f"{name}: …{text[max(0, at - 200) : at + 100]!r}…")
     return found
+
+
+def variables() -> dict[str, str]:
+    """Every secret setting as a variable."""
+    return {PREFIX + name.upper(): text for name, text in SETTINGS.items()}
 
 
 class Exchange(NamedTuple):
