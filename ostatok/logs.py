@@ -77,6 +77,11 @@ class LibraryHandler(logging.Handler):
 _sink: _Sink | None = None
 
 
+def _renderer() -> structlog.dev.ConsoleRenderer:
+    """For a terminal. The one structlog makes by itself shows the values in a traceback, too."""
+    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+
+
 def configure(settings: Settings) -> None:
     """Send this process's events, and those of the libraries, where the settings say."""
     global _sink  # noqa: PLW0603  # logging is the process's, not any object's
@@ -84,7 +89,7 @@ def configure(settings: Settings) -> None:
     processors: list[Any] = (
         [structlog.processors.format_exc_info, _as_json]
         if sink.as_json
-        else [structlog.processors.add_log_level, _stamp, structlog.dev.ConsoleRenderer(), _line]
+        else [structlog.processors.add_log_level, _stamp, _renderer(), _line]
     )
     structlog.configure(
         processors=processors,
