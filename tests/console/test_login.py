@@ -30,7 +30,7 @@ def console(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield Console(system, f"http://127.0.0.1:{settings.http_port}/console")
 
 
-def log_in(page: Page, name: str, label: str = "Log in") -> None:
+def log_in(page: Page, name: str, label: str = "Log out") -> None:
     """Fill in the form with keys alone: the focus is where it has to be."""
     page.keyboard.type(name)
     page.keyboard.press("Tab")
