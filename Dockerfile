@@ -38,10 +38,16 @@ COPY --from=build /opt/ostatok /opt/ostatok
 COPY --chmod=0755 <<'EOF' /usr/local/bin/healthy
 #!/usr/local/bin/python3 -I
 import http.client
+import os
+import ssl
 import sys
 
 _, port, path = sys.argv
-asked = http.client.HTTPConnection("127.0.0.1", int(port), timeout=3)
+if os.environ.get("OSTATOK_HTTP_TLS_CERTIFICATE_FILE") and port == os.environ.get("OSTATOK_HTTP_PORT", "8000"):
+    unnamed = ssl._create_unverified_context()
+    asked = http.client.HTTPSConnection("127.0.0.1", int(port), timeout=3, context=unnamed)
+else:
+    asked = http.client.HTTPConnection("127.0.0.1", int(port), timeout=3)
 try:
     asked.request("GET", path)
     answer = asked.getresponse()

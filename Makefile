@@ -3,10 +3,10 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-CODE := bench ostatok http stream db tests
+CODE := bench ostatok http stream db tests requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long chaos bench bench-report pictures check fix lock clean
+.PHONY: help setup run test test-long chaos bench bench-report pictures check fix lock sbom advisories clean
 
 help: ## what this file can do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -46,6 +46,12 @@ fix: .venv/dev ## let ruff put format and lint right
 
 lock: .venv/dev ## choose versions anew and write requirements/*.txt
 	$(BIN)/python requirements/lock.py
+
+sbom: .venv/dev ## the software bill of materials, dist/ostatok.cdx.json (CycloneDX 1.6); ARGS=FILE names another
+	@$(BIN)/python requirements/sbom.py $(ARGS)
+
+advisories: .venv/dev ## ask whether security advisories speak of a locked package; ARGS='--must-ask' fails when nobody answers
+	@$(BIN)/python requirements/advisories.py $(ARGS)
 
 clean: ## remove .venv and what tools left; data folders stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -13,9 +13,11 @@ import click
 from ostatok import __version__
 from ostatok.commands.dead_letters import dead_letters
 from ostatok.commands.journal_copies import reseed, topic
-from ostatok.commands.options import INTERRUPTED
+from ostatok.commands.options import INTERRUPTED, of_up, settings_of
 from ostatok.commands.recovery import audit, rebuild, replay
+from ostatok.commands.roles import roles
 from ostatok.commands.simulate import simulate
+from ostatok.commands.tokens import token
 from ostatok.commands.trail import trail
 from ostatok.commands.users import user
 from ostatok.errors import OstatokError
@@ -116,21 +118,19 @@ def fetch() -> None:
 
 
 @main.command()
-def migrate() -> None:
+@of_up
+def migrate(*, data: Path | None) -> None:
     """Make the topic and the schema, or bring them up to date. Safe to run again at any time.
 
     Refuses a topic whose settings would break a promise, or that is not the one the ledger was
     built from; one that is gone it does not make anew.
     """
-    from ostatok import logs  # noqa: PLC0415
-    from ostatok.settings import load  # noqa: PLC0415
     from ostatok.topic import Topic  # noqa: PLC0415
     from ostatok_db.ledger import check_topic  # noqa: PLC0415
     from ostatok_db.migrate import adopt_topic, stored_offsets  # noqa: PLC0415
     from ostatok_db.migrate import migrate as migrate_schema  # noqa: PLC0415
 
-    settings = load()
-    logs.configure(settings)
+    settings = settings_of(data)
     topic = Topic(settings)
     described = topic.describe()
     revision = migrate_schema(settings)
@@ -151,11 +151,19 @@ def migrate() -> None:
     type=click.IntRange(1, 64),
     help="Processes that share the port. [default: OSTATOK_HTTP_WORKERS, which is 1]",
 )
-def http(workers: int | None) -> None:
+@click.option(
+    "--serve",
+    help="What is answered: webhook, api, console. [default: OSTATOK_HTTP_SERVE, which is "
+    "webhook,api]",
+)
+def http(workers: int | None, serve: str | None) -> None:
     """Take webhooks and answer balances, until SIGTERM or Ctrl-C."""
     from ostatok.settings import load  # noqa: PLC0415
+    from ostatok_http.doors.required import require_doors  # noqa: PLC0415
 
-    settings = load() if workers is None else load(http_workers=workers)
+    wanted = {"http_workers": workers, "http_serve": serve}
+    settings = load(**{name: value for name, value in wanted.items() if value is not None})
+    require_doors(settings)
     if settings.http_workers == 1 or settings.http_workers_folder is not None:
         from ostatok_http.app import run  # noqa: PLC0415
 
@@ -169,6 +177,7 @@ def http(workers: int | None) -> None:
         serve_http(
             host=settings.http_host,
             port=settings.http_port,
+            serve=settings.http_serve,
             workers=settings.http_workers,
             drain_seconds=settings.http_drain_seconds,
         )
@@ -186,5 +195,8 @@ def stream() -> None:
     run()
 
 
-for command in (simulate, audit, replay, rebuild, dead_letters, topic, reseed, trail, user):
+for command in (
+    *(roles, token, user, trail),
+    *(simulate, audit, replay, rebuild, dead_letters, topic, reseed),
+):
     main.add_command(command)

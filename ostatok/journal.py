@@ -21,6 +21,9 @@ PARTITIONER = "murmur2_random"
 HEADER_CHARACTERS_MAX = 128
 """What is read of a source or a request id; the rest stays in the journal."""
 
+SIGNED = "signed"
+"""The header with the signed body (a JWT) that the value was in, byte for byte as it came."""
+
 POSITION_PATTERN = r"([0-9]{1,5}):([0-9]{1,18})"
 """``<partition>:<offset>``: what fits into Postgres's integer and bigint."""
 RFC3339_PATTERN = (
@@ -93,6 +96,7 @@ def headers_of(
     received_at: datetime,
     request_id: str | None,
     traceparent: str | None = None,
+    signed: bytes | None = None,
 ) -> list[tuple[str, bytes]]:
     """The headers of a record of this version; None for what nobody gave."""
     headers = [("ostatok-format", FORMAT)]
@@ -103,6 +107,8 @@ def headers_of(
         headers.append(("request-id", request_id.encode()))
     if traceparent is not None:
         headers.append(("traceparent", traceparent.encode()))
+    if signed is not None:
+        headers.append((SIGNED, signed))
     return headers
 
 

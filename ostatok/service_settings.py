@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from psycopg import ProgrammingError
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
-from ostatok.setting_types import PREFIX, Identifier, Seconds, SslMode
+from ostatok.setting_types import PREFIX, Identifier, Role, Seconds, SslMode, is_file
 
 
 class ServiceSettings(BaseSettings):
@@ -26,6 +26,17 @@ class ServiceSettings(BaseSettings):
         None, description="file with the certificates that sign Postgres's"
     )
     database_schema: Identifier = Field("ostatok", description="schema of the ledger")
+    database_role_migrate: Role | None = Field(
+        None, description="role that owns the ledger; `migrate` refuses to run as any other"
+    )
+    database_role_stream: Role | None = Field(
+        None,
+        description="role of the stream processes, which `migrate` grants what they need; unset = "
+        "they have the owner's",
+    )
+    database_role_http: Role | None = Field(
+        None, description="the same for http: it reads the ledger and can't change it"
+    )
     database_pgbouncer: bool = Field(
         False,
         description="true when http reaches Postgres through PgBouncer in transaction mode; "
@@ -78,10 +89,15 @@ class ServiceSettings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_conninfo(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
         try:
-            make_conninfo(value.get_secret_value())
+            make_conninfo(text)
         except ProgrammingError:
             raise ValueError("must be a libpq URL: postgresql://user@host:5432/name") from None
+        if _password_spills(text):
+            raise ValueError(
+                "holds a password that must be written otherwise in a URL: @ as %40, / as %2F"
+            )
         return value
 
     @field_validator(
@@ -92,9 +108,17 @@ class ServiceSettings(BaseSettings):
     )
     @classmethod
     def _is_file(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_file():
-            raise ValueError(f"must be a readable file; there is none at {value}")
-        return value
+        return is_file(value)
+
+    @model_validator(mode="after")
+    def _are_different(self) -> Self:
+        named = [one for one in self.database_roles.values() if one is not None]
+        if len(set(named)) < len(named):
+            raise ValueError(
+                f"{PREFIX}DATABASE_ROLE_MIGRATE, {PREFIX}DATABASE_ROLE_STREAM and "
+                f"{PREFIX}DATABASE_ROLE_HTTP must be different roles"
+            )
+        return self
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
@@ -112,6 +136,15 @@ class ServiceSettings(BaseSettings):
         return self
 
     @property
+    def database_roles(self) -> dict[str, str | None]:
+        """Part → the role of Postgres that is named for it."""
+        return {
+            "migrate": self.database_role_migrate,
+            "stream": self.database_role_stream,
+            "http": self.database_role_http,
+        }
+
+    @property
     def database_conninfo(self) -> str:
         """The connection string, with TLS and password in it: a secret."""
         extra: dict[str, str] = {}
@@ -122,3 +155,13 @@ class ServiceSettings(BaseSettings):
         if self.database_sslrootcert is not None:
             extra["sslrootcert"] = str(self.database_sslrootcert)
         return make_conninfo(self.database_url.get_secret_value(), **extra)
+
+
+def _password_spills(text: str) -> bool:
+    """Whether a part of the password would be taken for the host or the database's name.
+
+    libpq ends the password of a URL at the first @ or /, and its errors name host and database.
+    """
+    _, is_url, rest = text.partition("://")
+    path = rest.partition("?")[0].partition("/")[2]
+    return "@" in str(conninfo_to_dict(text).get("host", "")) or bool(is_url and "@" in path)

@@ -1,6 +1,7 @@
 """The kinds of values that settings have. Each says what would be right of what is not."""
 
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -35,6 +36,22 @@ def _are_networks(text: str) -> str:
     return ",".join(names)
 
 
+def is_file(path: Path | None) -> Path | None:
+    """Give a path that there is a file at, or None. Raises ValueError."""
+    if path is not None and not path.is_file():
+        raise ValueError(f"must be a readable file; there is none at {path}")
+    return path
+
+
+def _is_free(name: str) -> str:
+    if name.startswith("pg_") or name.lower() in _NO_ROLES:
+        raise ValueError(f"must be a name that Postgres does not keep for itself, not {name}")
+    return name
+
+
+_NO_ROLES = frozenset({"public", "none", "current_user", "current_role", "session_user", "user"})
+"""What GRANT or SET ROLE takes for something else, or an administrator's script may."""
+
 Part = Literal["webhook", "api", "console"]
 """What an http process can answer."""
 ALL_PARTS = ",".join(get_args(Part))
@@ -46,4 +63,6 @@ Timezone = Annotated[str, AfterValidator(_is_timezone)]
 Networks = Annotated[str, AfterValidator(_are_networks)]
 Served = Annotated[str, AfterValidator(_are_parts)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,48}$")]
+# Not only what needs no quotes: managed servers make names such as ostatok-http, or a@b.iam.
+Role = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.@-]{0,62}$"), AfterValidator(_is_free)]
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]

@@ -4,7 +4,6 @@ Run by ``make lock``. The files name no package index, so a mirror of yours is u
 """
 
 import subprocess
-import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
@@ -39,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

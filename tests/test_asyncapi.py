@@ -39,7 +39,9 @@ def test_frozen_records(path: Path) -> None:
 
 def test_the_headers_are_those_that_are_written() -> None:
     """All of this version's, and the one of a redrive."""
-    written = headers_of(source="bank", received_at=MOMENT, request_id="r", traceparent="t")
+    written = headers_of(
+        source="bank", received_at=MOMENT, request_id="r", traceparent="t", signed=b"s"
+    )
     headers = at(DOCUMENT, "#/components/schemas/Headers")["properties"]
     assert list(headers) == [*(name for name, _ in written), REDRIVES_HEADER]
 

@@ -9,7 +9,6 @@ from support.services import Rows
 
 from ostatok.errors import LedgerUnavailable
 from ostatok.settings import Settings
-from ostatok_db import runs as runs_module
 from ostatok_db.connection import conninfo
 from ostatok_db.runs import DOCUMENT_BYTES_MAX, Command, Runs
 
@@ -57,18 +56,29 @@ async def test_the_last_of_each_and_the_recent_ones(database: Settings, runs: Ru
     assert len(await read_runs(database, recent=100)) == 3
 
 
-async def test_of_each_command_so_many_are_kept(
-    database: Settings, runs: Runs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One that runs each hour does not push out one that ran last year."""
-    monkeypatch.setattr(runs_module, "RUNS_KEPT", 3)
+def test_of_each_command_so_many_are_kept(database: Settings, runs: Runs, rows: Rows) -> None:
+    """One that runs each hour does not push out one that ran last year; a thousand are kept."""
     rebuilt = begin(runs, "rebuild")
-    audited = [begin(runs, "audit") for _ in range(5)]
-    kept = [run.id for run in await read_runs(database, recent=100)]
-    assert kept == [*reversed(audited[2:]), rebuilt]
+    first, second = begin(runs, "audit"), begin(runs, "audit")
+    with psycopg.connect(conninfo(database, name="test")) as connection:
+        connection.execute(
+            "INSERT INTO ostatok_service.operator_run"
+            " (topic, schema, command, arguments, run_by, host)"
+            " SELECT topic, schema, command, arguments, run_by, host"
+            " FROM ostatok_service.operator_run, generate_series(1, 997) WHERE id = %s",
+            (first,),
+        )
+    kept = "SELECT count(*), min(id) FROM ostatok_service.operator_run WHERE command = 'audit'"
+    begin(runs, "audit")
+    assert rows(kept) == [(1_000, first)]
+    begin(runs, "audit")
+    assert rows(kept) == [(1_000, second)]
+    assert rows("SELECT id FROM ostatok_service.operator_run WHERE command = 'rebuild'") == [
+        (rebuilt,)
+    ]
     # Its row is gone, and that is no reason for its command to fail.
-    runs.end(audited[0], 0, {})
-    assert [run.id for run in await read_runs(database, recent=100)] == kept
+    runs.end(first, 0, {})
+    assert rows(kept) == [(1_000, second)]
 
 
 async def test_a_row_has_a_limit(database: Settings, runs: Runs, rows: Rows) -> None:

@@ -17,6 +17,7 @@ from ostatok.settings import Settings, load
 from ostatok_db.connection import conninfo
 from ostatok_stream.app import make_app
 
+SOURCES = "[bank]\naccept = [{bearer = {tokens = ['a-token-that-is-long']}}]"
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -47,6 +48,13 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"TRACES_ENDPOINT": "http://me:secret@collector:4318"}, "TRACES_ENDPOINT"),
         ({"TRACES_HEADERS": "Authorization: Bearer s3cret"}, "TRACES_HEADERS"),
         ({"TRACES_RATIO": "1.5"}, "TRACES_RATIO"),
+        ({"HTTP_SERVE": "webhook,balances"}, "HTTP_SERVE"),
+        ({"HTTP_TRUSTED_PROXIES": "10.0.0.1/8"}, "HTTP_TRUSTED_PROXIES"),
+        ({"HTTP_TLS_KEY_FILE": "/nowhere/key.pem"}, "HTTP_TLS_KEY_FILE"),
+        ({"HTTP_TLS_CERTIFICATE_FILE": __file__}, "HTTP_TLS_KEY_FILE"),
+        ({"HTTP_TLS_CLIENT_CA_FILE": __file__}, "HTTP_TLS_CLIENT_CA_FILE"),
+        ({"SOURCES": "[bank"}, "SOURCES"),
+        ({"SOURCES": "[bank]\naccept = []"}, "SOURCES"),
     ],
 )
 def test_a_wrong_setting_is_named(
@@ -59,6 +67,17 @@ def test_a_wrong_setting_is_named(
         load()
 
 
+@pytest.mark.parametrize("end", ["@cr3t", "/cr3t", "?s@cr3t", "/x@cr3t", "@/cr3t"])
+def test_no_part_of_a_password_is_taken_for_the_host(end: str) -> None:
+    """An @ or a / that is not written as %40 or %2F is refused: errors name the host they know."""
+    with pytest.raises(SettingsError, match=f"{PREFIX}DATABASE_URL: ") as refused:
+        load(database_url=f"postgresql://me:pa{end}@db:5432/ledger")
+    assert "cr3t" not in str(refused.value)
+    for right in ("postgresql://me:pa%40ss%2F@db/ledger", "postgresql:///ledger?host=%2Ftmp"):
+        assert load(database_url=right).database_conninfo
+    assert load(database_url="host=db password=a@b/c dbname=a@b").database_conninfo
+
+
 def test_every_secret_can_be_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """…_FILE for each of them, and for nothing else."""
     secrets = [
@@ -67,18 +86,21 @@ def test_every_secret_can_be_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert set(secrets) == {
         "database_url",
         "database_password",
+        "sources",
         "kafka_sasl_password",
         "kafka_ssl_key_password",
         "traces_headers",
     }
     for name in secrets:
         path = tmp_path / name
-        path.write_text(f"host={name}\n", encoding="utf-8")
+        text = SOURCES if name == "sources" else f"host={name}"
+        path.write_text(f"{text}\n", encoding="utf-8")
         monkeypatch.setenv(f"{PREFIX}{name.upper()}_FILE", str(path))
     settings = load()
     for name in secrets:
-        assert getattr(settings, name).get_secret_value() == f"host={name}"
-        assert f"host={name}" not in repr(settings)
+        text = SOURCES if name == "sources" else f"host={name}"
+        assert getattr(settings, name).get_secret_value() == text
+        assert text not in repr(settings)
 
 
 def test_tls_and_passwords_reach_postgres(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from ostatok.journal import DeadLetter, Entry
+from ostatok.sources import OF_OUR_OWN
 
 Position = tuple[int, int]
 """(partition, offset)"""
@@ -59,6 +60,16 @@ class Repeat(msgspec.Struct, frozen=True):
     inn: str
     request_id: str | None
     differences: Mapping[str, Mapping[str, str]] | None
+    source: str | None
+    """Who sent it."""
+    winner_source: str | None
+    """Of a conflict: who sent the record that won the operation."""
+
+    @property
+    def is_between_sources(self) -> bool:
+        """Whether it is a conflict of two senders: one may have taken the other's operation."""
+        senders = {self.source, self.winner_source} - {None, *OF_OUR_OWN}
+        return self.outcome is Outcome.CONFLICT and len(senders) == 2
 
 
 class Applied(msgspec.Struct, frozen=True):

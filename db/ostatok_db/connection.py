@@ -28,7 +28,7 @@ NOT_MIGRATED = frozenset({"3F000", "42P01"})
 NO_RIGHT = "42501"
 """SQLSTATE insufficient_privilege."""
 
-USE_SCHEMA = "SELECT set_config('search_path', %(schema)s, true)"
+USE_SCHEMA = "SELECT set_config('search_path', %(schema)s || ', pg_temp', true)"
 """What a transaction says first behind PgBouncer in transaction mode. That gives each transaction
 another session: nothing that lasts longer can be asked of it, neither options nor prepared
 statements."""
@@ -43,13 +43,14 @@ def conninfo(
 ) -> str:
     """The connection string of a session of ours.
 
-    ``search_path`` decides which ledger it sees; time zone and date style make the text of a date
-    the same everywhere; a commit is on the disk before it is answered, whatever the server's
-    default is.
+    ``search_path`` decides which ledger it sees, and names temporary tables last: else one that is
+    called like a table of the ledger would come before that. Time zone and date style make the text
+    of a date the same everywhere; a commit is on the disk before it is answered, whatever the
+    server's default is.
     """
     given = settings.database_conninfo
     session = {
-        "search_path": settings.database_schema,
+        "search_path": f"{settings.database_schema},pg_temp",
         "timezone": "UTC",
         "datestyle": "ISO",
         "synchronous_commit": "on",

@@ -11,13 +11,14 @@ from ostatok.settings import Settings
 from ostatok_db.connection import conninfo, mapped_errors
 from ostatok_db.ledger import check_topic
 from ostatok_db.queries import queries
+from ostatok_db.roles import grant, require_owner
 
 LOCK_KEY = 0x6F737461746F6B
 """Of the session advisory lock: "ostatok" in ASCII."""
 
 
 def migrate(settings: Settings) -> str:
-    """Bring the schema up to date and give its revision.
+    """Bring the schema up to date, give its roles their rights, and give its revision.
 
     Two that run at once do so one after the other. Raises :class:`LedgerError`.
     """
@@ -25,6 +26,7 @@ def migrate(settings: Settings) -> str:
     target = conninfo(settings, name="migrate", writes=True)
     with mapped_errors(), psycopg.connect(target, autocommit=True) as connection:
         _check_encoding(connection)
+        require_owner(connection, settings)
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
         service = files("ostatok_db").joinpath("migrations/service.sql")
@@ -36,6 +38,7 @@ def migrate(settings: Settings) -> str:
 
             upgrade(target)
         _name_operations(connection)
+        grant(connection, settings)
     return newest
 
 

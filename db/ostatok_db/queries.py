@@ -11,6 +11,7 @@ FILES = (
     "dead_letters.sql",
     "rebuild.sql",
     "reseed.sql",
+    "rights.sql",
     "runs.sql",
     "tokens.sql",
     "trail.sql",

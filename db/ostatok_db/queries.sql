@@ -104,6 +104,8 @@ FROM inserted GROUP BY partition;
 -- name: record_repeats
 -- Gives each record of the batch that another record of its operation had won its outcome.
 -- A statement of its own, so that it sees the winner that another session committed meanwhile.
+-- Gives what it recorded; of a conflict with the source of the winner too.
+WITH recorded AS (
 INSERT INTO duplicate (topic, partition, "offset", operation_id, inn, outcome, differences,
                        source, request_id, received_at)
 SELECT %(topic)s, i.partition, i."offset", i.operation_id, i.inn,
@@ -124,7 +126,11 @@ CROSS JOIN LATERAL (
 WHERE (p.topic, p.partition, p."offset") <> (%(topic)s, i.partition, i."offset")
 ORDER BY i.partition, i."offset"
 ON CONFLICT (topic, partition, "offset") DO NOTHING
-RETURNING partition, "offset", outcome, operation_id::text, inn, request_id, differences;
+RETURNING partition, "offset", outcome, operation_id, inn, request_id, differences, source
+)
+SELECT r.partition, r."offset", r.outcome, r.operation_id::text, r.inn, r.request_id, r.differences,
+       r.source, p.source
+FROM recorded r LEFT JOIN payment p ON r.outcome = 'conflict' AND p.operation_id = r.operation_id;
 
 -- name: record_dead_letter
 -- Keeps a record that can be no payment. One that is kept already stays as it is.

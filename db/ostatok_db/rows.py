@@ -50,5 +50,5 @@ def dead_letter_row(topic: str, letter: DeadLetter) -> dict[str, Any]:
 
 def repeat_of(row: TupleRow) -> Repeat:
     """Read what ``record_repeats`` gives."""
-    partition, offset, outcome, operation_id, inn, request_id, differences = row
-    return Repeat(partition, offset, Outcome(outcome), operation_id, inn, request_id, differences)
+    partition, offset, outcome, *rest = row
+    return Repeat(partition, offset, Outcome(outcome), *rest)

@@ -37,10 +37,6 @@ each night must not hide the last time that everything was compared."""
 
 COMMANDS: Sequence[Command] = get_args(Command)
 
-RUNS_KEPT = 1_000
-"""Runs of each command that are kept of a ledger. Of each, not of all: backups each hour must not
-push out the last rebuild."""
-
 DOCUMENT_BYTES_MAX = 16 * 1024
 """Size of a run's result, and of its arguments, as JSON."""
 
@@ -112,7 +108,7 @@ class Runs(Session):
                 ).fetchall()
                 # Before anybody can see the row: it never looks as if it had been lost.
                 self._connection.execute(queries["hold_run"], {"key": LOCK_KEY, "id": run})
-                self._connection.execute(queries["drop_old_runs"], {**which, "kept": RUNS_KEPT})
+                self._connection.execute(queries["drop_old_runs"], which)
         except psycopg.Error as error:
             raise _refusal(error) from error
         return int(run)

@@ -11,18 +11,12 @@ RETURNING id;
 SELECT pg_advisory_lock(%(key)s::integer, %(id)s::integer);
 
 -- name: drop_old_runs
--- Drops the runs of this command, on this ledger, beyond those that are kept.
-DELETE FROM ostatok_service.operator_run
-WHERE topic = %(topic)s AND schema = %(schema)s AND command = %(command)s AND id <= (
-    SELECT id FROM ostatok_service.operator_run
-    WHERE topic = %(topic)s AND schema = %(schema)s AND command = %(command)s
-    ORDER BY id DESC OFFSET %(kept)s LIMIT 1);
+-- Drops the runs of this command, on this ledger, beyond the last 1,000: see service.sql.
+SELECT ostatok_service.drop_old_runs(%(topic)s, %(schema)s, %(command)s);
 
 -- name: end_run
 -- Notes how a run ended.
-UPDATE ostatok_service.operator_run
-SET ended_at = now(), exit_status = %(exit_status)s, result = %(result)s::jsonb
-WHERE id = %(id)s AND ended_at IS NULL;
+SELECT ostatok_service.end_run(%(id)s, %(exit_status)s, %(result)s::jsonb);
 
 -- name: read_last_runs
 -- The last run of each of the commands on this ledger, the latest first; with whether it is under

@@ -210,6 +210,7 @@ class Pair(Session):
                 if self._new_topic:
                     self._execute_of_both(queries["part_from_decisions"])
                 self._execute_of_both(queries["empty_bodies"])
+                self._carry_rights()
                 for old, new in ((self.live, self.before), (self.second, self.live)):
                     rename = sql.SQL("ALTER SCHEMA {} RENAME TO {}")
                     connection.execute(rename.format(sql.Identifier(old), sql.Identifier(new)))
@@ -218,6 +219,12 @@ class Pair(Session):
                 return False
             raise
         return True
+
+    def _carry_rights(self) -> None:
+        """Let who may use the live one use the second one too, whoever gave the right."""
+        values = {"live": self.live, "second": self.second}
+        for (statement,) in self._rows(queries["rights_to_carry"], **values):
+            self._connection.execute(statement.encode())
 
     def _require_same_revision(self) -> None:
         ((live, second),) = self._of_both(queries["read_revisions"])

@@ -26,6 +26,7 @@ from ostatok.errors import (
     TooManyRequests,
 )
 from ostatok.settings import Settings
+from ostatok_http.doors.buckets import ClientLimit
 from ostatok_http.doors.clients import Clients
 from ostatok_http.doors.identity import IDENTITY
 from ostatok_http.doors.trail import Trail
@@ -35,6 +36,7 @@ from ostatok_http.prefer import PREFERENCE_APPLIED
 from ostatok_http.refusals import (
     FAILED,
     SAYS_MORE,
+    TOO_MANY,
     Error,
     FieldReason,
     OperationConflict,
@@ -49,6 +51,9 @@ UNNAMED = "console"
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 SERVER = "Ostatok"
+NO_SNIFF = "X-Content-Type-Options"
+HSTS, HSTS_SECONDS = "Strict-Transport-Security", 31_536_000
+"""RFC 6797: a browser comes by TLS alone, for a year from each answer on."""
 
 APPLIED_HEADER = "Ostatok-Applied"
 STALE_HEADER = "Ostatok-Stale"
@@ -59,6 +64,9 @@ REQUEST_ID_HEADER = "X-Request-ID"
 REQUEST_ID = web.RequestKey("request_id", str)
 OPERATION_ID = web.RequestKey("operation_id", str)
 """Of a body that is a payment: a refusal of it is logged with it."""
+UNLIMITED = {"healthz", "readyz", "metrics"}
+"""Routes that machines of ours ask, which may ask as often as they like."""
+
 ANSWER = web.RequestKey("answer", str)
 """What a handler answered, in the metrics' words."""
 DENIAL = web.RequestKey("denial", str)
@@ -90,8 +98,12 @@ class Answering:
 
     def __init__(self, settings: Settings, metrics: Metrics, trail: Trail) -> None:
         self._metrics = metrics
+        self._of_all = {hdrs.SERVER: SERVER, NO_SNIFF: "nosniff"}
+        if settings.http_tls_certificate_file is not None:
+            self._of_all[HSTS] = f"max-age={HSTS_SECONDS}"
         self._trail = trail
         self._clients = Clients(settings.http_trusted_proxies)
+        self._limit = ClientLimit.make(settings)
         self._refused = Events("webhook_refused", wanted=settings.log_operations)
 
     @property
@@ -116,6 +128,8 @@ class Answering:
         request_id = given if _is_request_id(given) else _new_request_id()
         request[REQUEST_ID] = request_id
         try:
+            if self._limit is not None and route not in UNLIMITED:
+                self._limit.take(request)
             response = await handler(request)
             name = request.get(ANSWER, "")
         except Exception as error:  # This is the one place that catches all.
@@ -126,18 +140,21 @@ class Answering:
                 request[DENIAL] = str(error)
             if refusal is FAILED:
                 log.exception("request_failed", request_id=request_id, exc_info=error)
-            elif route == "webhook":
+            elif route == "webhook" and refusal is not TOO_MANY:
                 # Which fields were wrong, and never what was in them.
                 fields = list(error.reasons) if isinstance(error, InvalidFields) else []
+                reason = {"reason": str(error)} if isinstance(error, AccessError) else {}
                 operation = (
                     {"operation_id": request[OPERATION_ID]} if OPERATION_ID in request else {}
                 )
-                self._refused.add(answer=name, fields=fields, request_id=request_id, **operation)
+                self._refused.add(
+                    answer=name, fields=fields, request_id=request_id, **operation, **reason
+                )
         if response.status in _DENIED:
             self._note_denial(request, route, name)
         if not response.prepared:
             response.headers[REQUEST_ID_HEADER] = request_id
-            response.headers[hdrs.SERVER] = SERVER
+            response.headers.update(self._of_all)
         self._metrics.answered(route, name)
         return response
 

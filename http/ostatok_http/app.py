@@ -1,10 +1,8 @@
 """The HTTP service put together: what answers where, and how one process of it lives and ends."""
 
 import asyncio
-import errno
-import os
-import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -14,10 +12,8 @@ from aiohttp.typedefs import Handler
 from prometheus_client import disable_created_metrics
 
 from ostatok import garbage, logs
-from ostatok.errors import OstatokError
 from ostatok.payment import BODY_BYTES_MAX
 from ostatok.record_reader import RecordReader
-from ostatok.setting_types import PREFIX
 from ostatok.settings import Settings
 from ostatok.topic import Topic
 from ostatok_db.history import History
@@ -26,16 +22,23 @@ from ostatok_db.reading import Reader
 from ostatok_db.trail import TrailStore
 from ostatok_http.answers import Answering
 from ostatok_http.balance import BalanceEndpoint, Balances
+from ostatok_http.connections import Connections, raise_open_files
 from ostatok_http.console.world import Reads, World
 from ostatok_http.dead_letters import DeadLetterEndpoints
 from ostatok_http.documents.serving import Documents
+from ostatok_http.doors.guard import Guard
+from ostatok_http.doors.required import require_doors
+from ostatok_http.doors.senders import route_of, senders_of
 from ostatok_http.doors.trail import Trail
-from ostatok_http.fast_path import BALANCE, FAST_PATH, WEBHOOK, FastPath, Runner
+from ostatok_http.fast_path import BALANCE, CONNECTIONS, FAST_PATH, WEBHOOK, FastPath, Runner
+from ostatok_http.fast_path import Handler as Receive
 from ostatok_http.fill import Fill
 from ostatok_http.health import Health
 from ostatok_http.history import HistoryEndpoints
 from ostatok_http.journal_check import JournalCheck
 from ostatok_http.letter_desk import LetterDesk
+from ostatok_http.listening import listen, on_signals, tls_of
+from ostatok_http.looks import LOOKS, Looks
 from ostatok_http.metrics import Metrics
 from ostatok_http.operations import OperationEndpoint
 from ostatok_http.ports import Journal, LedgerReader, RecordSource, TopicView
@@ -61,6 +64,9 @@ CLOSE_SECONDS_MIN = 0.5
 ORGANIZATION = "/api/organizations/{inn:[^/]*}"
 OPERATION = "/api/operations/{operation_id:[^/]*}"
 
+_Endpoint = tuple[str, str, str, Handler]
+"""Method, name of the route, address without its last slash, and what answers."""
+
 log = structlog.get_logger()
 
 
@@ -76,11 +82,12 @@ class Ports(NamedTuple):
     writes: WritePool
 
 
-def create_app(settings: Settings, ports: Ports) -> web.Application:
+def create_app(settings: Settings, ports: Ports) -> web.Application:  # noqa: PLR0915
     """Put the service together. It opens journal and ledger itself, and closes them at its end."""
     journal, topic, records, ledger, past, reads, writes = ports
     metrics = Metrics(settings)
     trail = Trail(TrailStore(writes))
+    guard = Guard.make(settings, writes)
     traces = Traces.make(settings)
     watermark = Watermark.open(settings)
     progress = Progress(ledger, settings.http_requests_max)
@@ -98,23 +105,26 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
         answering = traces.answering(metrics, trail)
     desk = LetterDesk(settings, journal, journal_check, watermark, trail)
     app = web.Application(middlewares=[answering.middleware], client_max_size=BODY_BYTES_MAX)
-    app[FAST_PATH] = FastPath(answering, receiver.receive, balance.of)
-    _add_endpoints(
-        app.router,
-        ("POST", "webhook", WEBHOOK, receiver.receive),
-        ("GET", "balance", BALANCE.format("{inn:[^/]*}"), history.balance),
-        ("GET", "log", ORGANIZATION + "/log", history.log),
-        ("GET", "statement", ORGANIZATION + "/statement", statement.get),
-        ("GET", "operation", OPERATION, OperationEndpoint(Stories(past, unapplied)).get),
-    )
+    receivers = _receivers(settings, receiver)
+    balance_of = guard.around_balance(balance.of) if settings.serves("api") else None
+    app[FAST_PATH] = FastPath(answering, receivers, balance_of)
+    app[CONNECTIONS] = Connections(settings, metrics.connections)
+    app[LOOKS] = Looks(health.alive, health.ready, metrics.page)
+    _add_endpoints(app.router, *_webhooks(receivers))
+    app[LOOKS].add_to(app.router, "healthz")
+    if settings.serves("api"):
+        operation = OperationEndpoint(Stories(past, unapplied))
+        for name, path, handler in (
+            ("balance", BALANCE.format("{inn:[^/]*}"), history.balance),
+            ("log", ORGANIZATION + "/log", history.log),
+            ("statement", ORGANIZATION + "/statement", statement.get),
+            ("operation", OPERATION, operation.get),
+        ):
+            _add_endpoints(app.router, ("GET", name, path, guard.around(name, handler)))
     world = World(
         ledger, topic, records, reads, unapplied, journal_check, desk, trail, writes, statement
     )
-    _add_for_operators(app, settings, world)
-    Documents(settings).add_to(app.router)
-    looks = {"healthz": health.alive, "readyz": health.ready, "metrics": metrics.page}
-    for name, look in looks.items():
-        app.router.add_get(f"/{name}", look, name=name)
+    _add_the_rest(app, settings, world, guard)
 
     async def lifecycle(_app: web.Application) -> AsyncIterator[None]:
         if traces is not None:
@@ -122,7 +132,7 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
         await journal.open()
         await ledger.open()
         await journal_check.open()
-        async with Fill(journal, ledger, metrics.fill), trail:
+        async with Fill(journal, ledger, metrics.fill), trail, guard:
             yield
         await journal.close(drain.seconds_left())
         await journal_check.close()
@@ -146,7 +156,35 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
     return app
 
 
-def _add_endpoints(router: web.UrlDispatcher, *endpoints: tuple[str, str, str, Handler]) -> None:
+def _receivers(settings: Settings, receiver: Receiver) -> dict[str, Receive]:
+    """Give what takes the webhooks of each source."""
+    if not settings.serves("webhook"):
+        return {}
+    senders = senders_of(settings)
+    return {sender.name: partial(receiver.receive, sender) for sender in senders}
+
+
+def _webhooks(receivers: Mapping[str, Receive]) -> Iterator[_Endpoint]:
+    for number, (source, receive) in enumerate(receivers.items()):
+        yield "POST", route_of(source, number), WEBHOOK.format(source), receive
+
+
+def _add_the_rest(app: web.Application, settings: Settings, world: World, guard: Guard) -> None:
+    """Add what people look at and operators use, where the settings want it."""
+    if settings.serves("api"):
+        Documents(settings).add_to(app.router)
+        if settings.http_metrics_port is None:
+            app[LOOKS].add_to(app.router, "readyz", "metrics")
+        if settings.serves_operators:
+            DeadLetterEndpoints(settings, world.desk, guard).add_to(app.router)
+    if settings.serves("console"):
+        # Loaded only here: it brings a template engine along.
+        from ostatok_http.console.app import add_console  # noqa: PLC0415
+
+        add_console(app, settings, world)
+
+
+def _add_endpoints(router: web.UrlDispatcher, *endpoints: _Endpoint) -> None:
     """Answer at each address with a slash at its end and without.
 
     A sender that leaves it out means the same, and a redirect would lose its body.
@@ -155,17 +193,6 @@ def _add_endpoints(router: web.UrlDispatcher, *endpoints: tuple[str, str, str, H
         for end, bare in (("/", ""), ("", ".bare")):
             add = router.add_get if method == hdrs.METH_GET else router.add_post
             add(path + end, handler, name=f"{name}{bare}")
-
-
-def _add_for_operators(app: web.Application, settings: Settings, world: World) -> None:
-    """Add what operators use, where the settings want it."""
-    if settings.http_operators:
-        DeadLetterEndpoints(settings, world.desk).add_to(app.router)
-    if settings.serves("console"):
-        # Loaded only here: it brings a template engine along.
-        from ostatok_http.console.app import add_console  # noqa: PLC0415
-
-        add_console(app, settings, world)
 
 
 def make_runner(app: web.Application, settings: Settings) -> web.AppRunner:
@@ -189,7 +216,9 @@ def run(settings: Settings) -> None:
 
     Raises :class:`OstatokError` when it can't listen.
     """
+    require_doors(settings)
     logs.configure(settings)
+    raise_open_files()
     disable_created_metrics()  # type: ignore[no-untyped-call]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings))
@@ -197,7 +226,7 @@ def run(settings: Settings) -> None:
 
 async def _serve(settings: Settings) -> None:
     stopping = asyncio.Event()
-    _on_signals(stopping)
+    on_signals(stopping)
     pool = Pool(settings)
     ports = Ports(
         Publisher(settings),
@@ -210,59 +239,22 @@ async def _serve(settings: Settings) -> None:
     )
     app = create_app(settings, ports)
     runner = make_runner(app, settings)
+    looks = web.AppRunner(app[LOOKS].app(), access_log=None)
     await runner.setup()
     garbage.look_seldom()
     try:
-        await _listen(runner, settings)
+        await listen(runner, settings, settings.http_host, settings.http_port, tls_of(settings))
+        if settings.http_metrics_port is not None:
+            await looks.setup()
+            await listen(looks, settings, settings.http_metrics_host, settings.http_metrics_port)
         host, port = runner.addresses[0][:2]
         log.info("http_listening", host=host, port=port, worker=settings.http_worker)
         await stopping.wait()
         log.info("http_stopping", worker=settings.http_worker)
     finally:
         await runner.cleanup()
+        await looks.cleanup()
     log.info("http_stopped", worker=settings.http_worker)
-
-
-async def _listen(runner: web.AppRunner, settings: Settings) -> None:
-    host, port = settings.http_host, settings.http_port
-    site = web.TCPSite(
-        runner,
-        host,
-        port,
-        backlog=settings.http_backlog_connections,
-        reuse_port=settings.http_workers > 1,
-    )
-    try:
-        await site.start()
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise OstatokError(
-                f"Port {port} on {host} is in use.",
-                hint=f"Stop what listens there, or set {PREFIX}HTTP_PORT to another port.",
-            ) from error
-        raise OstatokError(
-            f"Listening on {host}, port {port}, is not possible: {error.strerror or error}.",
-            hint=f"See {PREFIX}HTTP_HOST and {PREFIX}HTTP_PORT.",
-        ) from error
-
-
-def _on_signals(stopping: asyncio.Event) -> None:
-    """Stop in order at the first signal, at once when the same one comes again.
-
-    The same one: Ctrl-C reaches a whole group of processes, and then their supervisor's SIGTERM
-    comes too.
-    """
-    seen: set[int] = set()
-
-    def stop(number: int) -> None:
-        if number in seen:
-            os._exit(128 + number)
-        seen.add(number)
-        stopping.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number)
 
 
 class _Drain:

@@ -1,9 +1,9 @@
 """Dead letters over HTTP: what ``ostatok dead-letters`` does, for who has no shell there.
 
-Only where a setting says so, since nobody is asked who they are. A header says who decides, in both
-requests the same: the body of a redrive is the bank's, byte for byte, and an address ends up in the
-logs of proxies. A browser sends a header of ours for another site's page as little as it sends
-application/json.
+Only where a setting says so: where nobody is asked who they are, or to who has a token for it. A
+header says who decides, in both requests the same: the body of a redrive is the bank's, byte for
+byte, and an address ends up in the logs of proxies. A browser sends a header of ours for another
+site's page as little as it sends application/json.
 """
 
 from collections.abc import Callable
@@ -19,6 +19,8 @@ from ostatok_http import parameters
 from ostatok_http.answers import REQUEST_ID
 from ostatok_http.bodies import read_body, require_kind
 from ostatok_http.doors.clients import Clients
+from ostatok_http.doors.guard import Guard
+from ostatok_http.doors.identity import IDENTITY
 from ostatok_http.history import LIMIT
 from ostatok_http.hosts import host_names, require_known_host
 from ostatok_http.letter_desk import (
@@ -94,23 +96,32 @@ DECISION_PARAMETERS = (AGAIN, DRY_RUN)
 class DeadLetterEndpoints:
     """Lists and shows dead letters, redrives and discards them."""
 
-    def __init__(self, settings: Settings, desk: LetterDesk) -> None:
+    def __init__(self, settings: Settings, desk: LetterDesk, guard: Guard) -> None:
         self._names = host_names(settings.http_names)
+        self._guard = guard
+        self._has_authentication = settings.http_authentication
         self._clients = Clients(settings.http_trusted_proxies)
         self._desk = desk
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Answer at their addresses, which end in a slash or not."""
         one = ADDRESS + "/{position:[^/]*}"
-        for end, bare in (("/", ""), ("", ".bare")):
-            page, show = self._guarded(self.page), self._guarded(self.show)
-            redrive, discard = self._guarded(self.redrive), self._guarded(self.discard)
-            router.add_get(ADDRESS + end, page, name=f"dead_letters{bare}")
-            router.add_get(one + end, show, name=f"dead_letter{bare}")
-            router.add_post(one + "/redrive" + end, redrive, name=f"redrive{bare}")
-            router.add_post(one + "/discard" + end, discard, name=f"discard{bare}")
+        for method, path, name, handler in (
+            (hdrs.METH_GET, ADDRESS, "dead_letters", self.page),
+            (hdrs.METH_GET, one, "dead_letter", self.show),
+            (hdrs.METH_POST, one + "/redrive", "redrive", self.redrive),
+            (hdrs.METH_POST, one + "/discard", "discard", self.discard),
+        ):
+            guarded = self._guarded(name, handler)
+            add = router.add_get if method == hdrs.METH_GET else router.add_post
+            add(path + "/", guarded, name=name)
+            add(path, guarded, name=f"{name}.bare")
 
-    def _guarded(self, handler: Handler) -> Handler:
+    def _guarded(self, name: str, handler: Handler) -> Handler:
+        if self._has_authentication:
+            # Whatever name it is asked for by: no other site's page has a token.
+            return self._guard.around(name, handler)
+
         async def answer(request: web.Request) -> web.StreamResponse:
             require_known_host(request, self._names)
             return await handler(request)
@@ -182,14 +193,27 @@ def _wish(request: web.Request, clients: Clients) -> Wish:
     position = position_of(request)
     query = Parameters(request.query, *names_of(DECISION_PARAMETERS))
     again, dry_run = AGAIN.of(query), DRY_RUN.of(query)
-    given, by = request.headers.getall(BY_HEADER, []), ""
-    try:
-        (text,) = given
-        by = BY(text)
-    except ValueError as error:
-        query.refuse(BY_HEADER, str(error) if len(given) == 1 else "must say once who decides")
+    by = _by(request, query)
     query.check()
     return Wish(position, by, again, dry_run, request[REQUEST_ID], clients.of(request))
+
+
+def _by(request: web.Request, query: Parameters) -> str:
+    """Read who decides: whoever has proved who he is, with the person that he says he is, if any.
+
+    A token may be a whole department's, so its name is always there, and a person beside it.
+    """
+    identity = request.get(IDENTITY)
+    given = request.headers.getall(BY_HEADER, [])
+    if identity is not None and not given:
+        return str(identity.name)
+    try:
+        (text,) = given
+        BY(text)
+    except ValueError as error:
+        query.refuse(BY_HEADER, str(error) if len(given) == 1 else "must say once who decides")
+        return ""
+    return text if identity is None else f"{text}, {identity.name}"
 
 
 def _because(body: bytes) -> str:

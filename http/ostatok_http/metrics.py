@@ -15,14 +15,18 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from ostatok.settings import Settings
+from ostatok_http.connection_counts import ConnectionCounts
 from ostatok_http.fill import Gauges
 from ostatok_http.processes import WorkerProcesses
 
 WEBHOOK_ANSWERS = (
     "accepted",
+    "unauthorized",
+    "too_many",
     "invalid",
     "too_large",
     "too_slow",
+    "too_many",
     "unsupported",
     "full",
     "unavailable",
@@ -35,8 +39,14 @@ BALANCE_ANSWERS = (
     "found",
     "not_found",
     "stale",
+    "unauthorized",
+    "not_allowed",
+    "too_many",
     "behind",
+    "too_many",
     "invalid_parameters",
+    "unauthorized",
+    "not_allowed",
     "unavailable",
     "failed",
 )
@@ -117,6 +127,7 @@ class Metrics:
         )
 
         self.fill = Gauges(settings, registry)
+        self.connections = ConnectionCounts(registry)
 
     def answered(self, route: str, answer: str) -> None:
         """Count one answer of ``route``; routes that nobody counts are left out."""

@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from ostatok.journal import Entry, rfc3339
 from ostatok.payment import is_operation_id
 from ostatok_db.history import OperationRecord
+from ostatok_http.doors.identity import IDENTITY, Identity
 from ostatok_http.ok import Ok
 from ostatok_http.parameters import Parameters
 from ostatok_http.shapes import AcceptedRecord, Operation, Record, encode
@@ -30,6 +31,8 @@ class OperationEndpoint:
             _refuse()
         Parameters(request.query).check()
         story = await self._stories.of(operation_id)
+        if not _may_see(request.get(IDENTITY), story):
+            story = await self._stories.of_unknown(operation_id)
         if story.tail_error is not None:
             raise story.tail_error
         records = [*map(_accepted, story.accepted), *_recorded(story)]
@@ -41,6 +44,18 @@ class OperationEndpoint:
 
 def _refuse() -> NoReturn:
     raise web.HTTPNotFound
+
+
+def _may_see(identity: Identity | None, story: Story) -> bool:
+    """Whether somebody may know of an operation: when all INNs that its records name are his.
+
+    A conflict says what two INNs' records have in common, and a record without an INN is nobody's.
+    """
+    if identity is None or identity.inns is None:
+        return True
+    inns = {record.inn for record in story.records if record.inn is not None}
+    inns |= {entry.payment.inn for entry in story.accepted}
+    return bool(inns) and inns <= identity.inns
 
 
 def _recorded(story: Story) -> list[Record]:

@@ -12,6 +12,7 @@ from ostatok.settings import Settings
 from ostatok.tracing import TRACEPARENT, read_traceparent
 from ostatok_http.answers import ANSWER, OPERATION_ID, POSITION_HEADER, REQUEST_ID
 from ostatok_http.bodies import read_body
+from ostatok_http.doors.senders import Sender, Sent
 from ostatok_http.events import Events
 from ostatok_http.journal_check import JournalCheck
 from ostatok_http.metrics import Metrics
@@ -22,8 +23,6 @@ from ostatok_http.shapes import PROCESSED
 from ostatok_http.traces import Traces
 from ostatok_http.verdicts import Verdicts
 from ostatok_http.watermark import Watermark
-
-SOURCE = "bank"
 
 _ACCEPTED = b'{"message": "%s"}' % PROCESSED.encode()
 
@@ -50,15 +49,18 @@ class Receiver:
         self._check_digits = settings.inn_check_digits
         self._accepted = Events("webhook_accepted", wanted=settings.log_operations)
 
-    async def receive(self, request: web.BaseRequest) -> Ok:
+    async def receive(self, sender: Sender, request: web.BaseRequest) -> Ok:
         """Answer 200 once the journal has the payment, new or seen before.
 
         Who prefers to wait gets the outcome too, if it comes in time, and 409 for a conflict.
         """
-        body = await read_body(request)
-        payment = self._parse(body)
+        ways = sender.admit(request)
+        body = await read_body(request, sender.kinds)
+        sent = sender.open(ways, request, body)
+        sender.count()
+        payment = self._parse(sent.value)
         request[OPERATION_ID] = payment.operation_id
-        position = await self._publish(payment, body, request)
+        position = await self._publish(payment, sender, sent, request)
         headers = {POSITION_HEADER: f"{position.partition}:{position.offset}"}
         if PREFER in request.headers:
             headers |= await self._verdicts.headers_for(position, request)
@@ -71,7 +73,9 @@ class Receiver:
             raise InvalidPayment({"payer_inn": "has wrong check digits"})
         return payment
 
-    async def _publish(self, payment: Payment, body: bytes, request: web.BaseRequest) -> Position:
+    async def _publish(
+        self, payment: Payment, sender: Sender, sent: Sent, request: web.BaseRequest
+    ) -> Position:
         sending = None if self._traces is None else self._traces.sending(payment, request)
         if sending is None:
             # The request's own, if it is one.
@@ -81,16 +85,17 @@ class Receiver:
         else:
             traceparent = sending.traceparent
         headers = headers_of(
-            source=SOURCE,
+            source=sender.name,
             received_at=datetime.now(UTC),
             request_id=request[REQUEST_ID],
             traceparent=traceparent,
+            signed=sent.signed,
         )
         self._journal_check.require_match()
         self._metrics.publishing()
         started = perf_counter()
         try:
-            position = await self._journal.publish(key_of(payment.inn), body, headers)
+            position = await self._journal.publish(key_of(payment.inn), sent.value, headers)
         finally:
             self._metrics.published(perf_counter() - started)
         if sending is not None:
@@ -102,6 +107,7 @@ class Receiver:
         self._accepted.add(
             operation_id=payment.operation_id,
             inn=masked(payment.inn),
+            source=sender.name,
             partition=position.partition,
             offset=position.offset,
             request_id=request[REQUEST_ID],

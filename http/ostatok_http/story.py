@@ -65,6 +65,17 @@ class Stories:
         entry = await self._history.entry_of(records[0], operation_id)
         return Story(operation_id, records, entry=entry)
 
+    async def of_unknown(self, operation_id: str) -> Story:
+        """Give the story of an operation that nobody knows of, for who may not know of it.
+
+        After the same questions, so that it is told as late, and as it would be told then.
+        """
+        try:
+            await self._unapplied.of(operation_id)
+        except (LedgerBehind, JournalError) as error:
+            return Story(operation_id, (), tail_error=error)
+        return Story(operation_id, ())
+
 
 def _is_applied(records: Sequence[OperationRecord]) -> bool:
     return bool(records) and records[0].outcome is Outcome.APPLIED

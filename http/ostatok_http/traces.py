@@ -153,7 +153,9 @@ class Traces:
         given = read_traceparent(request.headers.get(TRACEPARENT))
         if not self._tracing.wants(given):
             return None
-        template = self._templates.get(route, route)
+        # Of a webhook the address says which source's it is, with a slash at its end or without.
+        is_webhook = route == "webhook"
+        template = f"{request.path.rstrip('/')}/" if is_webhook else self._templates[route]
         method = request.method if request.method in METHODS else "_OTHER"
         attributes: dict[str, str | int] = {
             "http.request.method": method,

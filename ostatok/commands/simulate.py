@@ -2,12 +2,14 @@
 
 import asyncio
 import secrets
+from pathlib import Path
 
 import click
 
 from ostatok.errors import LocalError
 
 _SHARE = click.FloatRange(0, 1)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -16,6 +18,15 @@ _SHARE = click.FloatRange(0, 1)
     default="http://127.0.0.1:8000",
     show_default=True,
     help="Where the service listens.",
+)
+@click.option("--source", default="bank", show_default=True, help="Which sender to be.")
+@click.option(
+    "--secret-file",
+    type=_FILE,
+    help="File with the Standard Webhooks secret (whsec_…) to sign webhooks with.",
+)
+@click.option(
+    "--token-file", type=_FILE, help="File with an API token (`ostatok token`) to read balances by."
 )
 @click.option(
     "--webhooks",
@@ -76,6 +87,9 @@ _SHARE = click.FloatRange(0, 1)
 def simulate(  # noqa: PLR0913  # one for each option
     *,
     url: str,
+    source: str,
+    secret_file: Path | None,
+    token_file: Path | None,
     webhooks: int,
     rate: float,
     connections: int,
@@ -100,6 +114,9 @@ def simulate(  # noqa: PLR0913  # one for each option
     chosen = secrets.randbits(32) if seed is None else seed
     plan = Plan(
         url=url,
+        source=source,
+        secret=_content(secret_file),
+        token=_content(token_file),
         webhooks=webhooks,
         rate=rate,
         connections=connections,
@@ -127,3 +144,8 @@ def simulate(  # noqa: PLR0913  # one for each option
             f"{len(report.wrong)} things are wrong.", hint=f"Repeat with --seed {chosen}."
         )
     screen.line(f"All {report.balances} balances are right: {report.total} rubles arrived once.")
+
+
+def _content(path: Path | None) -> str | None:
+    """Read a secret. It is given by a file: everyone sees the arguments of a process."""
+    return None if path is None else path.read_text(encoding="utf-8").strip()

@@ -45,3 +45,12 @@ _WAYS: tuple[Callable[[Document], bytes], ...] = (
 def bad_body(pick: random.Random, document: Document) -> bytes:
     """A body that must be refused, made of a good one."""
     return pick.choice(_WAYS)(document)
+
+
+def is_text(body: bytes) -> bool:
+    """Whether it is UTF-8."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -107,4 +107,5 @@ def running_on(path: Path) -> dict[str, str]:
         "database_url": run["database_url"],
         "kafka_bootstrap_servers": run["kafka"],
         "topic": run["topic"],
+        **{f"database_role_{part}": role for part, role in run.get("database_roles", {}).items()},
     }

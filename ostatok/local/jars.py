@@ -18,6 +18,7 @@ from pathlib import Path
 from ostatok.errors import LocalError
 from ostatok.local.parts import Part, Running, environment
 from ostatok.local.service import Progress
+from ostatok.setting_types import PREFIX
 
 LIST = Path(__file__).with_name("kafka-jars.txt")
 FETCHES_AT_ONCE = 6
@@ -100,7 +101,11 @@ async def provide(folder: Path, progress: Progress, log: Path) -> list[Path]:
         part = Part(
             name="the download of Kafka's jars",
             argv=(sys.executable, "-m", "ostatok.local.jars", str(folder)),
-            environment={**os.environ, **environment()},
+            # The caller's, for proxies and mirrors; his settings are no business of a download.
+            environment={
+                **{name: text for name, text in os.environ.items() if not name.startswith(PREFIX)},
+                **environment(),
+            },
             log=log,
             ready_seconds=FETCH_SECONDS,
         )

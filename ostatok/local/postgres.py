@@ -24,6 +24,8 @@ from ostatok.local.parts import POLL_SECONDS, Part, Running, environment, gone, 
 from ostatok.local.service import Progress, Service, silent
 
 ROLE = DATABASE = "ostatok"
+ROLES = {"migrate": ROLE, "stream": f"{ROLE}_stream", "http": f"{ROLE}_http"}
+"""Part → its role; that of `migrate` owns everything, and the commands have it."""
 # The wheel brings several; data made by one is not readable by another.
 MAJOR_VERSION = 18
 _SHARED_MEMORY_SECONDS = 20
@@ -61,8 +63,9 @@ _HBA = (
 class EmbeddedPostgres(Service):
     """One server with the database ``ostatok``, owned by the role ``ostatok``.
 
-    The role may also make databases and roles, but is no superuser. Its password lies beside
-    the data, readable by us alone.
+    The role may also make databases and roles, but is no superuser. Its password, and those of the
+    other :data:`ROLES`, lie beside the data, readable by us alone. Those roles are made by
+    :func:`ostatok.local.roles.make`.
     """
 
     def __init__(self, folder: Path, port: int, *, log: Path | None = None) -> None:
@@ -71,14 +74,24 @@ class EmbeddedPostgres(Service):
         self.port = port
         self.log = log or self.folder / "postgres.log"
         self._pgdata = self.folder / "pgdata"
-        self._password_file = self.folder / "password"
         self._user: tuple[int, int] | None = None
 
     @property
     def database_url(self) -> str:
         """The owner's libpq URL, with the password in it. Call ``prepare`` first."""
-        password = self._password_file.read_text(encoding="ascii").strip()
-        return f"postgresql://{ROLE}:{password}@127.0.0.1:{self.port}/{DATABASE}"
+        return self.url_of("migrate")
+
+    def url_of(self, part: str) -> str:
+        """Give the same for the role of a part."""
+        role, password = ROLES[part], self.password_of(part)
+        return f"postgresql://{role}:{password}@127.0.0.1:{self.port}/{DATABASE}"
+
+    def password_of(self, part: str) -> str:
+        """Give the password of a part's role. Call ``prepare`` first."""
+        return self._password_file(part).read_text(encoding="ascii").strip()
+
+    def _password_file(self, part: str) -> Path:
+        return self.folder / ("password" if part == "migrate" else f"password-{part}")
 
     async def prepare(self, progress: Progress = silent) -> None:
         """Make the data folder if there is none, and end a server an earlier run left on it."""
@@ -94,6 +107,10 @@ class EmbeddedPostgres(Service):
         else:
             progress("Postgres: making an empty database")
             await self._initialise()
+        for part in ROLES:
+            # A folder of a version that knew the owner alone has none of the others yet.
+            if not self._password_file(part).exists():
+                _write_secret(self._password_file(part), secrets.token_urlsafe(24))
 
     async def start(self, progress: Progress = silent) -> Self:
         """Prepare, start and wait until it is ready, also right after a kill."""
@@ -145,7 +162,7 @@ class EmbeddedPostgres(Service):
         building.mkdir(mode=0o700)
         owner.give(building, self._user)
         password = secrets.token_urlsafe(24)
-        _write_secret(self._password_file, password)
+        _write_secret(self._password_file("migrate"), password)
         await self._run("initdb", "-D", str(building), *_INITDB)
         hba = building / "pg_hba.conf"
         hba.write_text(_HBA, encoding="ascii")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import ssl
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -82,7 +83,7 @@ def http_parts(given: Given, *, host: str, port: int, workers: int, folder: Path
         "OSTATOK_HTTP_WORKERS": str(workers),
         "OSTATOK_HTTP_WORKERS_FOLDER": str(folder),
     }
-    ready = answers_200(host, port)
+    ready = _http_is_ready(given.environment, host, port)
     return [
         _part(given, "http", number, {**shared, "OSTATOK_HTTP_WORKER": str(number)}, ready)
         for number in range(workers)
@@ -101,26 +102,43 @@ def stream_parts(given: Given, metrics_ports: Sequence[int]) -> list[Part]:
     return parts
 
 
-def base_url(host: str, port: int) -> str:
+def base_url(host: str, port: int, *, tls: bool = False) -> str:
     """Where a program of this machine reaches a server that listens on ``host``."""
-    return f"http://{_bracketed(_reachable(host))}:{port}"
+    return f"{'https' if tls else 'http'}://{_bracketed(_reachable(host))}:{port}"
 
 
-def answers_200(host: str, port: int, path: str = "/readyz") -> Callable[[], Awaitable[bool]]:
+def _http_is_ready(
+    environment: Mapping[str, str], host: str, port: int
+) -> Callable[[], Awaitable[bool]]:
+    """Give a probe of ``ostatok http``, wherever that shows whether it is ready."""
+    if own_port := environment.get(f"{PREFIX}HTTP_METRICS_PORT"):
+        return answers_200(
+            environment.get(f"{PREFIX}HTTP_METRICS_HOST", "127.0.0.1"), int(own_port)
+        )
+    shows = "api" in environment.get(f"{PREFIX}HTTP_SERVE", "webhook,api")
+    tls = bool(environment.get(f"{PREFIX}HTTP_TLS_CERTIFICATE_FILE"))
+    return answers_200(host, port, "/readyz" if shows else "/healthz", tls=tls)
+
+
+def answers_200(
+    host: str, port: int, path: str = "/readyz", *, tls: bool = False
+) -> Callable[[], Awaitable[bool]]:
     """Give a probe: does a GET of ``path`` answer 200?"""
 
     async def probe() -> bool:
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
-                return await _status(_reachable(host), port, path) == 200
+                return await _status(_reachable(host), port, path, tls=tls) == 200
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             return False
 
     return probe
 
 
-async def _status(host: str, port: int, path: str) -> int:
-    reader, writer = await asyncio.open_connection(host, port)
+async def _status(host: str, port: int, path: str, *, tls: bool) -> int:
+    # Whether it is there is asked of a process of our own, so its name proves nothing.
+    context = ssl._create_unverified_context() if tls else None  # noqa: S323, SLF001
+    reader, writer = await asyncio.open_connection(host, port, ssl=context)
     try:
         name = f"{_bracketed(host)}:{port}"
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())

@@ -12,12 +12,13 @@ from decimal import Decimal
 
 import aiohttp
 import msgspec
+from standardwebhooks import Webhook
 
 from ostatok.backoff import backoff
 from ostatok.errors import LocalError, OstatokError
-from ostatok.local.bodies import bad_body, organization_inn, person_inn
+from ostatok.local.bodies import bad_body, is_text, organization_inn, person_inn
 
-WEBHOOK_PATH = "/api/webhook/bank/"
+WEBHOOK_PATH = "/api/webhook/{source}/"
 BALANCE_PATH = "/api/organizations/{inn}/balance/"
 RETRY_SECONDS_MIN = 0.05
 RETRY_SECONDS_MAX = 2.0
@@ -36,6 +37,11 @@ class Plan:
     """What to send. Shares are of all webhooks; what is left are new payments."""
 
     url: str
+    source: str = "bank"
+    secret: str | None = None
+    """Of Standard Webhooks, to sign with; None for not signing."""
+    token: str | None = None
+    """To read balances by."""
     webhooks: int
     rate: float
     """Webhooks a second; 0 = as fast as they are answered."""
@@ -84,6 +90,9 @@ class Simulation:
         self._sent: deque[_Sent] = deque(maxlen=REMEMBERED_MAX)
         self._accepted: deque[_Sent] = deque(maxlen=REMEMBERED_MAX)
         self._left = plan.webhooks
+        self._path = WEBHOOK_PATH.format(source=plan.source)
+        self._reading = {} if plan.token is None else {"Authorization": f"Bearer {plan.token}"}
+        self._webhook = None if plan.secret is None else Webhook(plan.secret)
         self._started = 0.0
         self.report = Report()
 
@@ -133,12 +142,18 @@ class Simulation:
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
             status = await self._post(session, body)
             self.report.answers[f"{kind} {status}"] += 1
-            if status != (400 if kind == "bad" else 200):
+            if status != self._wanted(kind, body):
                 self.report.wrong.append(f"A {kind} webhook was answered {status}.")
             elif payment is not None and kind == "new":
                 self._expected[payment.inn] += payment.amount
                 self.report.total += payment.amount
                 self._accepted.append(payment)
+
+    def _wanted(self, kind: str, body: bytes) -> int:
+        """Say how it must be answered. What is no UTF-8 can't be signed by Standard Webhooks."""
+        if kind != "bad":
+            return 200
+        return 400 if self._webhook is None or is_text(body) else 401
 
     def _next(self) -> tuple[str, bytes, _Sent | None]:
         plan, roll = self._plan, self._random.random()
@@ -176,12 +191,12 @@ class Simulation:
 
     async def _post(self, session: aiohttp.ClientSession, body: bytes) -> int:
         """Send until it is answered with something other than 503."""
-        headers = {"Content-Type": "application/json"}
         give_up_at = time.monotonic() + self._plan.patience_seconds
         for pause in backoff(RETRY_SECONDS_MIN, RETRY_SECONDS_MAX):
             reason = "503"
             try:
-                async with session.post(WEBHOOK_PATH, data=body, headers=headers) as answer:
+                headers = self._headers(body)
+                async with session.post(self._path, data=body, headers=headers) as answer:
                     await answer.read()
                     if answer.status != 503:
                         return answer.status
@@ -197,15 +212,27 @@ class Simulation:
             await asyncio.sleep(pause)
         raise AssertionError("backoff is endless")
 
+    def _headers(self, body: bytes) -> dict[str, str]:
+        """Sign anew each time: a signature holds for five minutes."""
+        headers = {"Content-Type": "application/json"}
+        if self._webhook is not None:
+            message_id, now = f"msg_{uuid.uuid4().hex}", datetime.now(UTC)
+            headers["webhook-id"] = message_id
+            headers["webhook-timestamp"] = str(int(now.timestamp()))
+            # What is no UTF-8 can't be signed, and must be refused all the same.
+            text = body.decode(errors="replace")
+            headers["webhook-signature"] = self._webhook.sign(message_id, now, text)
+        return headers
+
     async def _balance(
         self, session: aiohttp.ClientSession, inn: str, patience_seconds: float
     ) -> Decimal:
         """Read a balance that holds everything acknowledged; 0 for one never paid."""
         give_up_at = time.monotonic() + patience_seconds
-        reason = ""
+        path, reason = BALANCE_PATH.format(inn=inn), ""
         while time.monotonic() < give_up_at:
             try:
-                async with session.get(BALANCE_PATH.format(inn=inn)) as answer:
+                async with session.get(path, headers=self._reading) as answer:
                     body = await answer.read()
                     stale = "Ostatok-Stale" in answer.headers
                     if answer.status == 404 and not stale:

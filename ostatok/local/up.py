@@ -1,21 +1,23 @@
 """``ostatok up``: the whole system in the foreground, on embedded services."""
 
-import ipaddress
 import os
 from pathlib import Path
 
 from ostatok import settings, tracing
 from ostatok.errors import LocalError
-from ostatok.local import ports, processes
+from ostatok.http_settings import is_loopback
+from ostatok.local import ports, processes, roles
 from ostatok.local.folder import DataFolder
 from ostatok.local.foreground import check_port, until_stopped
 from ostatok.local.kafka import EmbeddedKafka
 from ostatok.local.parts import Running
-from ostatok.local.postgres import DATABASE, ROLE, EmbeddedPostgres
+from ostatok.local.postgres import DATABASE, ROLE, ROLES, EmbeddedPostgres
 from ostatok.local.screen import Screen
 from ostatok.local.supervisor import Supervisor, together
 from ostatok.setting_types import ALL_PARTS, PREFIX
 from ostatok.settings import Settings
+from ostatok.sources import read_sources
+from ostatok_http.doors.required import require_doors
 
 # All parts must be down within 10 s; what is left after the drain goes to Kafka and Postgres.
 HTTP_DRAIN_SECONDS = 3
@@ -37,7 +39,7 @@ Post a payment, then read the balance:
   curl -X POST {http}/api/webhook/bank/ -H 'Content-Type: application/json' -d '{payment}'
   curl {http}/api/organizations/1234567890/balance/
 
-It is open to anyone who reaches {reach}.
+{doors}
 Ctrl-C stops it."""
 _CONSOLE = "  Console    {http}/console/\n"
 _SERVICES = """
@@ -64,7 +66,14 @@ async def up(data: Path, *, host: str, port: int, http: int, stream: int) -> Non
     wanted = settings.load()
     tracing.require(wanted)
     folder = DataFolder(data)
-    with folder.held(processes.base_url(host, port)):
+    if http:
+        require_doors(
+            wanted.model_copy(
+                update={"http_host": host, "http_port": port, **open_to_all(wanted, host)}
+            )
+        )
+    tls = wanted.http_tls_certificate_file is not None
+    with folder.held(processes.base_url(host, port, tls=tls)):
         check_port(host, port, hint="Give another one, for instance --port 8123.")
         system = _System(folder, host, port, wanted)
         await until_stopped(system.run(http, stream), system.supervisor, system.screen)
@@ -78,6 +87,8 @@ class _System:
         self.host = host
         self.port = port
         self.topic = wanted.topic
+        self.url = processes.base_url(host, port, tls=wanted.http_tls_certificate_file is not None)
+        self.wanted = wanted
         self.open_to_all = open_to_all(wanted, host)
         self.serves = self.open_to_all.get("http_serve", wanted.http_serve)
         self.screen = Screen()
@@ -93,24 +104,18 @@ class _System:
     async def run(self, http: int, stream: int) -> None:
         """Bring everything up, say where it is, and keep it up until cancelled."""
         await together(*(one.prepare(self.screen.progress) for one in (self.postgres, self.kafka)))
-        environment = processes.embedded_environment(
-            self.postgres.database_url, self.kafka.bootstrap_servers
-        )
-        environment["OSTATOK_HTTP_DRAIN_SECONDS"] = str(HTTP_DRAIN_SECONDS)
-        for name, text in self.open_to_all.items():
-            environment[PREFIX + name.upper()] = text
-        given = processes.Given(environment, self.folder.log)
         self._metrics_ports = [ports.free_port() for _ in range(stream)]
         shared = self.folder.empty_folder("http")
-        streams = processes.stream_parts(given, self._metrics_ports)
+        streams = processes.stream_parts(self._given("stream"), self._metrics_ports)
         served = processes.http_parts(
-            given, host=self.host, port=self.port, workers=http, folder=shared
+            self._given("http"), host=self.host, port=self.port, workers=http, folder=shared
         )
         services = [self.postgres.part(), self.kafka.part()]
         self.screen.progress("Starting Postgres and Kafka")
         await self.supervisor.start(services, wait=False)
         if not http and not stream:
             await self.supervisor.wait_ready(services)
+            await roles.make(self.postgres)
             self._is_ready = True
             self._note()
             self.screen.line(_SERVICES.format(data=self.folder.path))
@@ -118,12 +123,13 @@ class _System:
             return
         # Ours take longer to load than Postgres takes to start, and Kafka leaves a core idle at
         # times: they load now, and begin when all that they need is there.
-        migration = Running(processes.migrate_part(given), held=True)
+        migration = Running(processes.migrate_part(self._given("migrate")), held=True)
         try:
             self.supervisor.hold([*streams, *served][: os.cpu_count() or 1])
             await self.supervisor.wait_ready(services)
             self.supervisor.require_alive()  # Before anything is changed for parts that can't run.
             self.screen.progress("Schema and topic: migrating")
+            await roles.make(self.postgres)
             migration.begin()
             await migration.wait_success()
         finally:
@@ -138,6 +144,19 @@ class _System:
         self._say_where()
         await together(self.supervisor.watch(), self._speed_up())
 
+    def _given(self, part: str) -> processes.Given:
+        """Give what the processes of a part get: each part has a role of its own in Postgres."""
+        environment = processes.embedded_environment(
+            self.postgres.url_of(part), self.kafka.bootstrap_servers
+        )
+        own = {
+            "http_drain_seconds": str(HTTP_DRAIN_SECONDS),
+            **{f"database_role_{name}": role for name, role in ROLES.items()},
+            **self.open_to_all,
+        }
+        environment |= {PREFIX + name.upper(): text for name, text in own.items()}
+        return processes.Given(environment, self.folder.log)
+
     async def _speed_up(self) -> None:
         try:
             await self.kafka.make_archive()
@@ -149,8 +168,9 @@ class _System:
         """Keep run.json true."""
         if self._is_ready:
             content = {
-                "http": processes.base_url(self.host, self.port),
+                "http": self.url,
                 "database_url": self.postgres.database_url,
+                "database_roles": ROLES,
                 "kafka": self.kafka.bootstrap_servers,
                 "topic": self.topic,
                 "pids": {
@@ -164,13 +184,10 @@ class _System:
             self.folder.write_run_file(content)
 
     def _say_where(self) -> None:
-        reach, url = f"{self.host}:{self.port}", processes.base_url(self.host, self.port)
-        if _is_loopback(self.host):
-            reach += ", which is this machine alone"
         self.screen.line(
             _READY.format(
-                http=url,
-                console=_CONSOLE.format(http=url) if "console" in self.serves else "",
+                http=self.url,
+                console=_CONSOLE.format(http=self.url) if "console" in self.serves else "",
                 role=ROLE,
                 database=DATABASE,
                 postgres=self.postgres.port,
@@ -179,9 +196,24 @@ class _System:
                 log=self.folder.log,
                 run_file=self.folder.run_file,
                 payment=_PAYMENT,
-                reach=reach,
+                doors=_doors(self.wanted, self.host, self.port),
             )
         )
+
+
+def _doors(wanted: Settings, host: str, port: int) -> str:
+    """Say in one line who is let in."""
+    reach = f"who reaches {host}:{port}"
+    if is_loopback(host):
+        reach += ", which is this machine alone"
+    anyone = f"anyone {reach}"
+    if wanted.sources is None and not wanted.http_authentication:
+        return f"It is open to {anyone}."
+    senders = anyone
+    if wanted.sources is not None:
+        senders = "who proves to be " + " or ".join(read_sources(wanted.sources.get_secret_value()))
+    readers = "who has a token or a login" if wanted.http_authentication else anyone
+    return f"Webhooks are taken from {senders}; all else is for {readers}."
 
 
 def open_to_all(wanted: Settings, host: str) -> dict[str, str]:
@@ -189,14 +221,7 @@ def open_to_all(wanted: Settings, host: str) -> dict[str, str]:
 
     Not those that the caller has set.
     """
-    if not _is_loopback(host):
+    if not is_loopback(host):
         return {}
     given = wanted.model_fields_set
     return {name: text for name, text in _FOR_THIS_MACHINE.items() if name not in given}
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -10,9 +10,12 @@ from ostatok.local.foreground import check_port, until_stopped
 from ostatok.local.parts import Part
 from ostatok.local.screen import Screen
 from ostatok.local.supervisor import Supervisor
+from ostatok.setting_types import PREFIX
 
 
-async def serve_http(*, host: str, port: int, workers: int, drain_seconds: float) -> None:
+async def serve_http(
+    *, host: str, port: int, serve: str, workers: int, drain_seconds: float
+) -> None:
     """Run the processes of ``ostatok http --workers N`` until Ctrl-C or SIGTERM.
 
     They have our environment and write to our terminal.
@@ -21,7 +24,8 @@ async def serve_http(*, host: str, port: int, workers: int, drain_seconds: float
     screen = Screen(sys.stderr)
     supervisor = Supervisor(say=screen.line)
     with tempfile.TemporaryDirectory(prefix="ostatok-http-") as folder:
-        given = processes.Given(os.environ, stop_seconds=drain_seconds + 2)
+        environment = {**os.environ, f"{PREFIX}HTTP_SERVE": serve}
+        given = processes.Given(environment, stop_seconds=drain_seconds + 2)
         parts = processes.http_parts(
             given, host=host, port=port, workers=workers, folder=Path(folder)
         )

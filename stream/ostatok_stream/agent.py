@@ -135,6 +135,10 @@ class Applier:
                     offset=repeat.offset,
                     request_id=repeat.request_id,
                     differing=sorted(repeat.differences or ()),
+                    source=repeat.source,
+                    **(
+                        {"winner_source": repeat.winner_source} if repeat.is_between_sources else {}
+                    ),
                 )
         for one in batch.slices:
             for letter in one.dead:

@@ -6,6 +6,10 @@ from ostatok_db.batch import Applied, Batch, Outcome
 from ostatok_stream.ages import CommittedAges, OldestUnapplied
 
 records = Counter("ostatok_stream_records", "Records by outcome", ["outcome"])
+source_conflicts = Counter(
+    "ostatok_stream_source_conflicts",
+    "Conflicts whose record came from another source than the one that counts",
+)
 batch_records = Histogram(
     "ostatok_stream_batch_records",
     "Records in a batch",
@@ -51,6 +55,7 @@ def batch(batch: Batch, seconds: float, applied: Applied) -> None:
     committed_ages.observe(batch, applied)
     for outcome, count in applied.counts.items():
         records.labels(outcome).inc(count)
+    source_conflicts.inc(sum(one.is_between_sources for one in applied.repeats))
     for one in batch.slices:
         next_offset.labels(one.partition).set(one.next_offset)
         oldest_unapplied.moved(one.partition, one.next_offset)

@@ -5,6 +5,7 @@ Kafka's group. With Postgres or Kafka frozen that takes for ever. Nothing is los
 longer: what is not committed is rolled back, and read again from the ledger's offsets.
 """
 
+import faulthandler
 import os
 import signal
 import sys
@@ -38,6 +39,14 @@ class Worker(faust.Worker):
             os._exit(128 + signal)
         self._signals_seen.add(signal)
         super()._schedule_shutdown(signal)
+
+    def _on_sigusr1(self) -> None:
+        # Faust's own way prints the values of all variables, and so what is secret, into the log.
+        faulthandler.dump_traceback()
+
+    def _on_sigusr2(self) -> None:
+        # Faust would wait for somebody to debug it.
+        log.warning("signal_ignored", signal="SIGUSR2")
 
     def on_worker_shutdown(self) -> None:
         """End loudly after a crash inside of Faust that nobody asked for."""

@@ -1,67 +1,20 @@
 """The HTTP service on a free port, with a journal and a ledger that the test looks into."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession
 from support.operators import StartOperators, three_letters
 from support.pages import PAID
 from support.pages import start as start_console
 from support.payments import batch, entry
-from support.webhooks import (
-    EmptyLedger,
-    NoRecords,
-    RecordingJournal,
-    Serve,
-    TheTopic,
-    of_database,
-)
+from support.serving import serve
+from support.webhooks import RecordingJournal, Serve, of_database
 
-from ostatok.settings import Settings, load
-from ostatok_db.history import History
+from ostatok.settings import Settings
 from ostatok_db.ledger import Ledger
-from ostatok_db.pool import Pool, WritePool
-from ostatok_http.app import Ports, create_app, make_runner
-from ostatok_http.console.world import Reads
-from ostatok_http.ports import Journal, LedgerReader, RecordSource, TopicView
 
-
-@pytest.fixture
-async def serve() -> AsyncIterator[Serve]:
-    """Start services: each call gives a client of one with this journal, ledger and settings."""
-    async with AsyncExitStack() as stack:
-
-        async def start(
-            journal: Journal | None = None,
-            ledger: LedgerReader | None = None,
-            view: TopicView | None = None,
-            records: RecordSource | None = None,
-            history: History | None = None,
-            pool: Pool | None = None,
-            **settings: Any,
-        ) -> ClientSession:
-            settings_ = load(**{"log_operations": False, "http_drain_seconds": 2, **settings})
-            pool = pool or Pool(settings_)
-            ports = Ports(
-                journal or RecordingJournal(),
-                view or TheTopic(),
-                records or NoRecords(),
-                ledger or EmptyLedger(),
-                history or History(settings_, pool),
-                Reads.make(settings_, pool),
-                WritePool(settings_),
-            )
-            app = create_app(settings_, ports)
-            runner = make_runner(app, settings_)
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            port = runner.addresses[0][1]
-            return await stack.enter_async_context(ClientSession(f"http://127.0.0.1:{port}"))
-
-        yield start
+__all__ = ["serve"]
 
 
 @pytest.fixture

@@ -1,93 +1,19 @@
 """The process: it starts and stays without Kafka and Postgres, says what is missing, and ends."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.lone import Start, ask, port, start, wait_alive
 from support.webhooks import GOOD, INN, WEBHOOK
 
 from ostatok.local.ports import free_port
 
-Start = Callable[..., subprocess.Popen[bytes]]
-
-PROGRAM = """
-import sys
-from ostatok.errors import OstatokError
-from ostatok.settings import load
-from ostatok_http.app import run
-
-try:
-    run(load())
-except OstatokError as error:
-    sys.exit(f"{error} {error.hint}")
-"""
-
-
-@pytest.fixture
-def port() -> int:
-    """Give a port that is free."""
-    return free_port()
-
-
-@pytest.fixture
-def start(port: int) -> Iterator[Start]:
-    """Start processes of the service, whose Kafka and Postgres nobody can reach."""
-    processes = []
-
-    def start_one(**settings: object) -> subprocess.Popen[bytes]:
-        given = {
-            "http_port": port,
-            "kafka_bootstrap_servers": "127.0.0.1:1",
-            "database_url": "postgresql://nobody@127.0.0.1:1/nothing",
-            "database_timeout_seconds": 0.5,
-            "publish_timeout_seconds": 0.5,
-            **settings,
-        }
-        environment = {f"OSTATOK_{name.upper()}": str(value) for name, value in given.items()}
-        process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM], env=os.environ | environment, stderr=subprocess.PIPE
-        )
-        processes.append(process)
-        return process
-
-    yield start_one
-    for process in processes:
-        process.kill()
-        process.communicate()
-
-
-def ask(port: int, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-    """Ask the service; gives status and body."""
-    request = urllib.request.Request(  # our own address
-        f"http://127.0.0.1:{port}{path}", body, {"Content-Type": "application/json"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
-
-
-def wait_alive(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Wait until the process answers."""
-    until = time.monotonic() + 30
-    while time.monotonic() < until and process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                assert ask(port, "/healthz") == (200, b'{"status": "ok"}')
-                return
-        time.sleep(0.05)
-    pytest.fail("The service did not start.")
+__all__ = ["port", "start"]
 
 
 def test_it_lives_without_kafka_and_postgres(start: Start, port: int) -> None:
@@ -173,3 +99,25 @@ def test_the_second_signal_does_not_wait(start: Start, port: int) -> None:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=20)
     assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_it_does_not_start_open_to_others(start: Start) -> None:
+    """Not on all addresses without doors, unless somebody says so; the sentence says how."""
+    refused = start(http_host="0.0.0.0")
+    _, said = refused.communicate(timeout=20)
+    assert refused.returncode == 1
+    assert b"OSTATOK_SOURCES" in said
+    assert b"OSTATOK_HTTP_OPEN_TO_ALL=true" in said
+
+
+def test_metrics_have_a_port_of_their_own(start: Start, port: int) -> None:
+    """Then the port that others reach shows neither them nor what is missing."""
+    own = free_port()
+    process = start(http_metrics_port=own, http_serve="webhook")
+    wait_alive(port, process)
+    wait_alive(own, process)
+    assert ask(own, "/metrics")[0] == 200
+    assert ask(own, "/readyz")[0] == 503
+    assert ask(own, WEBHOOK, b"{")[0] == 404
+    for path in ("/metrics", "/readyz"):
+        assert ask(port, path)[0] == 404

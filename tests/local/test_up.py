@@ -105,7 +105,9 @@ async def test_up_runs_keeps_up_and_stops_everything(folder: Path) -> None:
     run = await run_file(folder)
     path = folder / "data" / "run.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert set(run) == {"http", "database_url", "kafka", "topic", "pids", "stream_metrics"}
+    assert set(run) == {
+        *("http", "database_url", "database_roles", "kafka", "topic", "pids", "stream_metrics")
+    }
     assert run["http"] == f"http://127.0.0.1:{port}"
     connection = await psycopg.AsyncConnection.connect(run["database_url"])
     await connection.close()

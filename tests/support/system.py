@@ -156,9 +156,13 @@ class System:
         path = f"/api/organizations/{inn}/balance/"
         return request(self.settings.http_port, "GET", path, headers=headers)
 
+    def session(self) -> "psycopg.Connection[tuple[Any, ...]]":
+        """Connect to the ledger; each statement is a transaction."""
+        return psycopg.connect(conninfo(self.settings, name="test"), autocommit=True)
+
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Look into the ledger."""
-        with psycopg.connect(conninfo(self.settings, name="test")) as connection:
+        with self.session() as connection:
             return connection.execute(statement.encode(), values).fetchall()
 
     def events(self, log: str, name: str) -> list[dict[str, Any]]:

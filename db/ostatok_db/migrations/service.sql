@@ -112,6 +112,28 @@ CREATE TABLE IF NOT EXISTS ostatok_service.token (
 -- A name says in the trail who did something: of those that work, one has it.
 CREATE UNIQUE INDEX IF NOT EXISTS token_live_name
     ON ostatok_service.token (name) WHERE revoked_at IS NULL;
+-- Runs are a log: no role but the owner may change or delete a row of it. What a command must change
+-- of its own, these do for it. Whoever may call them can end a run that is under way, and no other;
+-- and can drop none of the last 1,000 of each command on a ledger. Of each, not of all: backups each
+-- hour must not push out the last rebuild. Their bodies are looked up when they run, so that a
+-- table can be dropped and made anew under them.
+CREATE OR REPLACE FUNCTION ostatok_service.end_run(run integer, status integer, came_of_it jsonb)
+    RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE ostatok_service.operator_run
+    SET ended_at = now(), exit_status = status, result = came_of_it
+    WHERE id = run AND ended_at IS NULL
+$$;
+
+CREATE OR REPLACE FUNCTION ostatok_service.drop_old_runs(of_topic text, of_schema text, of_command text)
+    RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    DELETE FROM ostatok_service.operator_run
+    WHERE topic = of_topic AND schema = of_schema AND command = of_command AND id <= (
+        SELECT id FROM ostatok_service.operator_run
+        WHERE topic = of_topic AND schema = of_schema AND command = of_command
+        ORDER BY id DESC OFFSET 1000 LIMIT 1)
+$$;
+
+REVOKE ALL ON FUNCTION ostatok_service.end_run, ostatok_service.drop_old_runs FROM PUBLIC;
 
 -- Who may log in to the console. Never a password: its argon2id hash. The name says beside decisions
 -- and in the trail who somebody was, so a user is disabled, and neither deleted nor named anew.

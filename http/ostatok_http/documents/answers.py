@@ -62,7 +62,7 @@ def refused(
     for status in sorted({one.status for one in refusals}):
         of_it = [one for one in refusals if one.status == status]
         always = [REQUEST_ID_HEADER, headers.VARY]
-        if status == 503:
+        if status in {429, 503}:
             always.append(headers.RETRY_AFTER)
         responses[str(status)] = {
             "description": " ".join(f"`{one.name}`: {one.detail}" for one in of_it),

@@ -6,7 +6,7 @@ Whoever reads the topic or writes to it by hand finds here what a record must be
 from typing import Any
 
 from ostatok import __version__
-from ostatok.journal import FORMAT, HEADER_CHARACTERS_MAX, PARTITIONER
+from ostatok.journal import FORMAT, HEADER_CHARACTERS_MAX, PARTITIONER, SIGNED
 from ostatok.settings import Settings
 from ostatok.tracing import TRACEPARENT
 from ostatok_db.redrive import REDRIVES_HEADER
@@ -14,7 +14,7 @@ from ostatok_db.redrive import SOURCE as REDRIVE
 from ostatok_http import schemas
 from ostatok_http.answers import JSON
 from ostatok_http.documents.examples import MOMENT, PAYMENT
-from ostatok_http.receiver import SOURCE as BANK
+from ostatok_http.doors.senders import BANK
 from ostatok_http.schemas import Schema
 
 VERSION = "3.0.0"
@@ -141,7 +141,7 @@ HEADERS: Schema = {
         "source": {
             "type": "string",
             "description": (
-                f"Who wrote it: `{BANK}` for the receiver, `{REDRIVE}` for a dead letter's second "
+                f"Who sent it: `{BANK}`, or another source; `{REDRIVE}` for a dead letter's second "
                 f"try that had none; {HEADER_CHARACTERS_MAX} characters of it are read."
             ),
         },
@@ -162,6 +162,10 @@ HEADERS: Schema = {
             "type": "string",
             "pattern": "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
             "description": "The W3C trace context of the webhook, where it had one.",
+        },
+        SIGNED: {
+            "type": "string",
+            "description": "The signed body (a JWT) that the value was in, where it was in one.",
         },
         REDRIVES_HEADER: {
             **schemas.POSITION,

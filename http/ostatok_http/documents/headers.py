@@ -11,7 +11,6 @@ from ostatok_http.answers import (
     OUTCOME_HEADER,
     POSITION_HEADER,
     REQUEST_ID_HEADER,
-    RETRY_AFTER_SECONDS,
     STALE_HEADER,
 )
 from ostatok_http.prefer import PREFER, PREFERENCE_APPLIED, WAIT
@@ -21,7 +20,7 @@ from ostatok_http.statement import CLOSING_HEADER, OPENING_HEADER
 Header = dict[str, Any]
 
 RETRY_AFTER, CACHE_CONTROL, VARY = "Retry-After", "Cache-Control", "Vary"
-DISPOSITION = "Content-Disposition"
+DISPOSITION, WWW_AUTHENTICATE = "Content-Disposition", "WWW-Authenticate"
 
 _PLACE: Schema = {"type": "string", "pattern": schemas.POSITION["pattern"]}
 _MONEY: Schema = {"type": "string", "pattern": r"^[0-9]+\.[0-9]{2}$"}
@@ -52,9 +51,10 @@ OF_ANSWERS: dict[str, tuple[Schema, str]] = {
         f"There when what `{PREFER}: {WAIT}=N` asked for was done (RFC 7240).",
     ),
     RETRY_AFTER: (
-        {"type": "string", "const": str(RETRY_AFTER_SECONDS)},
+        {"type": "string", "pattern": "^[1-9][0-9]{0,4}$"},
         "Seconds after which to repeat the request.",
     ),
+    WWW_AUTHENTICATE: ({"type": "string"}, "How a sender can prove who he is."),
     CACHE_CONTROL: ({"type": "string", "enum": ["no-store", "no-cache"]}, "Nobody may keep it."),
     VARY: ({"type": "string", "const": "Accept"}, "The body depends on this header."),
     OPENING_HEADER: (_MONEY, "Rubles: the balance before the first entry."),

@@ -8,7 +8,7 @@ from ostatok import __version__
 from ostatok.setting_types import PREFIX
 from ostatok.settings import Settings
 from ostatok_http import health, letter_shapes, refusals, schemas, shapes
-from ostatok_http.documents import headers, operators, public
+from ostatok_http.documents import headers, operators, public, webhooks
 from ostatok_http.documents.endpoint import Endpoint
 
 VERSION = "3.1.0"
@@ -51,7 +51,7 @@ application/problem+json`, an RFC 9457 problem that names every wrong field. Oth
 def document(settings: Settings) -> dict[str, Any]:
     """Make the document of a service with these settings."""
     requests = headers.of_requests(settings)
-    endpoints = public.endpoints(requests)
+    endpoints = webhooks.endpoints(settings, requests) + public.endpoints(requests)
     if settings.http_operators:
         endpoints += operators.endpoints(requests)
     used = {one.tag for one in endpoints}

@@ -4,33 +4,23 @@ from typing import Any
 
 from ostatok_http.answers import (
     APPLIED_HEADER,
-    JSON,
     OUTCOME_HEADER,
-    POSITION_HEADER,
     STALE_HEADER,
 )
 from ostatok_http.documents import examples, headers
 from ostatok_http.documents.answers import Good, ref
 from ostatok_http.documents.endpoint import Endpoint
 from ostatok_http.documents.serving import ASYNCAPI, OPENAPI
-from ostatok_http.fast_path import BALANCE, WEBHOOK
+from ostatok_http.fast_path import BALANCE
 from ostatok_http.health import Alive, NotReady
 from ostatok_http.history import BALANCE_PARAMETERS, LOG_PARAMETERS
 from ostatok_http.prefer import PREFERENCE_APPLIED
 from ostatok_http.refusals import (
     BEHIND,
-    CONFLICT,
-    FULL,
-    INVALID,
     INVALID_PARAMETERS,
-    MISMATCH,
     OPERATION_NOT_FOUND,
     ORGANIZATION_NOT_FOUND,
-    REFUSED,
-    TOO_LARGE,
-    TOO_SLOW,
     UNAVAILABLE,
-    UNSUPPORTED,
 )
 from ostatok_http.shapes import (
     ACCEPTED,
@@ -38,7 +28,6 @@ from ostatok_http.shapes import (
     Log,
     Operation,
     PastBalance,
-    Processed,
     Statement,
 )
 from ostatok_http.statement import (
@@ -81,61 +70,12 @@ def endpoints(requests: dict[str, dict[str, Any]]) -> list[Endpoint]:
     request_id = requests["RequestId"]
     read = (requests["PreferComplete"], request_id)
     return [
-        _webhook((requests["PreferOutcome"], request_id)),
         _balance(read),
         *_log_and_statement(read),
         _operation(request_id),
         *_health(request_id),
         *_documents(request_id),
     ]
-
-
-def _webhook(of_request: tuple[dict[str, Any], ...]) -> Endpoint:
-    payer, paid = ("inn", "$request.body#/payer_inn"), "$request.body#/operation_id"
-    return Endpoint(
-        "webhook",
-        f"{WEBHOOK}/",
-        BANK,
-        "Take a payment in",
-        method="post",
-        description=(
-            "200 means that Kafka has the webhook on all in-sync replicas: its operation will be "
-            "counted exactly once, also when it was seen before. With another answer than 200, or "
-            "none, nobody knows: repeat it, the operation_id protects it."
-        ),
-        headers=of_request,
-        body={
-            "required": True,
-            "description": "application/json in UTF-8, without a Content-Encoding.",
-            "content": {
-                JSON: {
-                    "schema": {"$ref": "#/components/schemas/Payment"},
-                    "examples": {"usual": {"value": examples.PAYMENT}},
-                }
-            },
-        },
-        goods=[
-            Good(
-                "The journal has it.",
-                ref(Processed),
-                always=(POSITION_HEADER,),
-                sometimes=_OUTCOME,
-                example=examples.PROCESSED_BODY,
-                links=links(
-                    operation=("operation_id", paid),
-                    balance=payer,
-                    balance__at_the_receipt=("position", "$response.header.Ostatok-Position"),
-                    log=payer,
-                    statement=payer,
-                ),
-            )
-        ],
-        refusals=(
-            *(INVALID, TOO_SLOW, CONFLICT, TOO_LARGE, UNSUPPORTED, REFUSED),
-            *(FULL, UNAVAILABLE, MISMATCH),
-        ),
-        sometimes=dict.fromkeys((409, 422), (*_OUTCOME, POSITION_HEADER)),
-    )
 
 
 def _balance(of_request: tuple[dict[str, Any], ...]) -> Endpoint:
