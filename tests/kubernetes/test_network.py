@@ -60,7 +60,8 @@ def test_the_internet_reaches_the_webhook_alone() -> None:
     assert tls["hosts"] == [rule["host"]]
     paths = rule["http"]["paths"]
     assert {one["pathType"] for one in paths} == {"Exact"}
-    assert [one["path"] for one in paths] == [f"{WEBHOOK}/", WEBHOOK]
+    bank = WEBHOOK.format("bank")
+    assert [one["path"] for one in paths] == [f"{bank}/", bank]
     assert {one["path"] for one in paths} <= http_paths()
     for one in paths:
         service = one["backend"]["service"]
