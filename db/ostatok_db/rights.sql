@@ -31,7 +31,8 @@ WITH thing AS (
     WHERE nspname = ANY(%(schemas)s) AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
     UNION ALL
     SELECT nspname, proname,
-           format('ROUTINE %%I.%%I(%%s)', nspname, proname, pg_get_function_identity_arguments(p.oid)),
+           format('ROUTINE %%I.%%I(%%s)', nspname, proname,
+                  pg_get_function_identity_arguments(p.oid)),
            proowner, coalesce(proacl, acldefault('f', proowner)), NULL
     FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = pronamespace
     WHERE nspname = ANY(%(schemas)s)
@@ -53,7 +54,8 @@ WHERE pg_has_role(owner, 'USAGE') ORDER BY called, role;
 -- What a role may do besides, whoever it has that from, with tables of some schemas and the schemas
 -- themselves: of what could change them.
 WITH may AS (
-    SELECT relnamespace::regnamespace::text || '.' || relname AS name, c.oid, privilege, NULL AS column
+    SELECT relnamespace::regnamespace::text || '.' || relname AS name, c.oid, privilege,
+           NULL::name AS column
     FROM pg_class AS c, unnest('{DELETE,TRUNCATE,TRIGGER}'::text[]) AS privilege
     WHERE relnamespace = ANY(%(schemas)s::text[]::regnamespace[])
       AND relkind IN ('r', 'p', 'v', 'm', 'f') AND has_table_privilege(%(role)s, c.oid, privilege)
@@ -67,7 +69,8 @@ WITH may AS (
 )
 SELECT format('%%s on %%s', privilege, oid::regclass) FROM may
 WHERE (name || ' ' || privilege) <> ALL(%(granted)s)
-  AND (format('%%s %%s (%%I)', name, privilege, may.column)) <> ALL(%(granted)s)
+  AND name || ' ' || privilege || ' (' || quote_ident(coalesce(may.column, '')) || ')'
+      <> ALL(%(granted)s)
 UNION ALL
 SELECT format('CREATE on schema %%s', schema)
 FROM unnest(%(schemas)s::text[]::regnamespace[]) AS schema
@@ -104,15 +107,16 @@ WITH thing AS (
     WHERE attnum > 0 AND NOT attisdropped
     UNION ALL
     SELECT nspname, 'ROUTINE',
-           format('.%%I(%%s)', proname, pg_get_function_identity_arguments(p.oid)), '', proowner, proacl
+           format('.%%I(%%s)', proname, pg_get_function_identity_arguments(p.oid)), '', proowner,
+           proacl
     FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = pronamespace
 ), held AS (
     SELECT schema, kind, name, columns, grantee, privilege_type, is_grantable
     FROM thing CROSS JOIN LATERAL aclexplode(given)
     WHERE schema IN (%(live)s, %(second)s) AND grantee NOT IN (0, owner)
 )
-SELECT format('GRANT %%s%%s ON %%s %%I%%s TO %%s%%s', privilege_type, columns, kind, %(second)s, name,
-              grantee::regrole, CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+SELECT format('GRANT %%s%%s ON %%s %%I%%s TO %%s%%s', privilege_type, columns, kind, %(second)s,
+              name, grantee::regrole, CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
 FROM held WHERE schema = %(live)s
   AND EXISTS (SELECT FROM thing WHERE thing.schema = %(second)s
               AND (thing.kind, thing.name, thing.columns) = (held.kind, held.name, held.columns))

@@ -24,13 +24,13 @@ GIVEN = """
                        WHERE attrelid = pg_class.oid AND attacl IS NOT NULL) AS columns
           FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace WHERE relkind = 'r'
           UNION ALL SELECT nspname, proname, proacl, pg_proc.xmin::text, NULL
-          FROM pg_proc JOIN pg_namespace AS n ON n.oid = pronamespace
+          FROM pg_proc JOIN pg_namespace AS n ON n.oid = pronamespace WHERE nspname = 'ostatok'
           UNION ALL SELECT nspname, '', nspacl, xmin::text, NULL FROM pg_namespace) AS things
-    WHERE schema IN ('ostatok', 'ostatok_service') AND name NOT IN ('end_run', 'drop_old_runs')
+    WHERE schema IN ('ostatok', 'ostatok_service')
     ORDER BY 1, 2
 """
-"""Every right there is, and the transaction that wrote it last. The two functions are made anew by
-each migration, and keep their rights."""
+"""Every right there is, and the transaction that wrote it last. The functions of
+`ostatok_service` are made anew by each migration, and keep their rights."""
 
 
 @pytest.fixture

@@ -124,7 +124,8 @@ CREATE OR REPLACE FUNCTION ostatok_service.end_run(run integer, status integer, 
     WHERE id = run AND ended_at IS NULL
 $$;
 
-CREATE OR REPLACE FUNCTION ostatok_service.drop_old_runs(of_topic text, of_schema text, of_command text)
+CREATE OR REPLACE FUNCTION ostatok_service.drop_old_runs(
+        of_topic text, of_schema text, of_command text)
     RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     DELETE FROM ostatok_service.operator_run
     WHERE topic = of_topic AND schema = of_schema AND command = of_command AND id <= (
