@@ -39,7 +39,9 @@ WITH live AS (
     SELECT * FROM ostatok_service.token
     WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
 ), ids AS (
-    SELECT coalesce(md5(string_agg(id, ',' ORDER BY id)), '') AS digest FROM live
+    SELECT encode(sha256(convert_to(coalesce(string_agg(id, ',' ORDER BY id), ''), 'UTF8')), 'hex')
+           AS digest
+    FROM live
 )
 SELECT ids.digest, live.id, live.name, live.hash, live.scopes, live.inns,
        extract(epoch FROM live.expires_at)::float8
