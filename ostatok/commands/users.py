@@ -127,7 +127,7 @@ def logout(*, name: str, data: Path | None) -> None:
     name = _read_name(name)
     with _opened(data) as users:
         ended = users.end_sessions(name, _done("logout", name))
-    click.echo(f"{name} is logged out of {ended} browser{'' if ended == 1 else 's'}.")
+    click.echo(f"{name} is logged out: {_sessions(ended)} ended.")
 
 
 @contextmanager
@@ -174,8 +174,12 @@ def _done(what: str, about: str) -> "Trailed":
 
 
 def _line(one: "User") -> str:
-    state = f"disabled {one.disabled_at:%Y-%m-%d}" if one.disabled_at else f"{one.sessions} logins"
+    state = f"disabled {one.disabled_at:%Y-%m-%d}" if one.disabled_at else _sessions(one.sessions)
     return (
         f"{one.name:20}  {one.role:8}  {state:20}  made {one.created_at:%Y-%m-%d} "
         f"by {one.created_by}, password of {one.password_at:%Y-%m-%d}"
     )
+
+
+def _sessions(many: int) -> str:
+    return f"{many} session{'' if many == 1 else 's'}"

@@ -52,9 +52,13 @@ def browser() -> Iterator[Browser]:
 
 
 def _note(errors: list[str], page: Page, said: ConsoleMessage) -> None:
-    """Keep an error; that a page which says so itself was answered 404 is none."""
+    """Keep an error; what a page says itself is none: that it was answered 404, or 401.
+
+    Nor is that what it followed has ended with its session.
+    """
     is_its_own = "status of 404" in said.text and said.location["url"] == page.url
-    if said.type == "error" and not is_its_own:
+    is_logged_out = "status of 401" in said.text
+    if said.type == "error" and not (is_its_own or is_logged_out):
         errors.append(said.text)
 
 

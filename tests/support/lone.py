@@ -19,7 +19,7 @@ PROGRAM = """
 import sys
 from ostatok.errors import OstatokError
 from ostatok.settings import load
-from ostatok_http.app import run
+from ostatok_http.process import run
 
 try:
     run(load())

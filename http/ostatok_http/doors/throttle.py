@@ -114,7 +114,7 @@ def network_of(client: str) -> str:
     address = read_address(client)
     if isinstance(address, IPv6Address):
         return str(ip_network((address.packed, NETWORK_BITS), strict=False))
-    return client
+    return client if address is None else str(address)
 
 
 def _sign(account: Account, number: str) -> str:
