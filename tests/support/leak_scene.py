@@ -83,9 +83,7 @@ class Scene:
             self._fail(system)
             stream.send_signal(signal.SIGUSR1)
             stream.send_signal(signal.SIGUSR2)
-            wait_until(
-                lambda: bool(system.events("stream.log", "signal_ignored")), "SIGUSR2 is logged"
-            )
+            wait_until(lambda: b"signal_ignored" in self._log("stream.log"), "SIGUSR2 is logged")
             for command in (*COMMANDS, ("topic", "backup", str(copy))):
                 self._add("commands", _said(system.environment, *command))
             self._look(system)
