@@ -77,11 +77,6 @@ class LibraryHandler(logging.Handler):
 _sink: _Sink | None = None
 
 
-def _renderer() -> structlog.dev.ConsoleRenderer:
-    """For a terminal. The one structlog makes by itself shows the values in a traceback, too."""
-    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-
-
 def configure(settings: Settings) -> None:
     """Send this process's events, and those of the libraries, where the settings say."""
     global _sink  # noqa: PLW0603  # logging is the process's, not any object's
