@@ -165,7 +165,7 @@ def http(workers: int | None, serve: str | None) -> None:
     settings = load(**{name: value for name, value in wanted.items() if value is not None})
     require_doors(settings)
     if settings.http_workers == 1 or settings.http_workers_folder is not None:
-        from ostatok_http.app import run  # noqa: PLC0415
+        from ostatok_http.process import run  # noqa: PLC0415
 
         run(settings)
         return

@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field
 
+PATH_CHARACTERS_MAX = 250
+
 PREFIX = "OSTATOK_"
 """How the environment variable of each setting begins."""
 
@@ -31,15 +33,23 @@ def _are_networks(text: str) -> str:
     for name in names:
         try:
             ip_network(name)
-        except ValueError as error:
-            raise ValueError(f"must be networks such as 10.0.0.0/8: {error}") from None
+        except ValueError:
+            raise ValueError(
+                "must be networks such as 10.0.0.0/8, with no bit set behind the prefix"
+            ) from None
     return ",".join(names)
 
 
 def is_file(path: Path | None) -> Path | None:
     """Give a path that there is a file at, or None. Raises ValueError."""
-    if path is not None and not path.is_file():
-        raise ValueError(f"must be a readable file; there is none at {path}")
+    if path is None:
+        return None
+    text = str(path)
+    # A key itself, in the place of its file, is not repeated.
+    if not text.isprintable() or len(text) > PATH_CHARACTERS_MAX:
+        raise ValueError("must be the path of a readable file")
+    if not path.is_file():
+        raise ValueError(f"must be a readable file; there is none at {text}")
     return path
 
 

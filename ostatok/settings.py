@@ -108,7 +108,9 @@ class _SecretFiles(EnvSettingsSource):
         try:
             return Path(path).read_text(encoding="utf-8").strip(), field_name, False
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{variable} names a file that can't be read: {error}.") from None
+            # Not what it names: it may be the secret itself, given in the wrong variable.
+            why = getattr(error, "strerror", None) or "it is no text in UTF-8"
+            raise SettingsError(f"{variable} names a file that can't be read: {why}.") from None
 
 
 def load(**given: Any) -> Settings:

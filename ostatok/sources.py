@@ -175,7 +175,8 @@ def _check_secrets(kind: str, secrets: tuple[str, ...]) -> None:
 
 def _check_standard_secret(secret: str) -> None:
     try:
-        key = base64.b64decode(secret.removeprefix(STANDARD_WEBHOOKS_PREFIX) + "==", validate=True)
+        text = secret.removeprefix(STANDARD_WEBHOOKS_PREFIX)
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if len(key) < SECRET_CHARACTERS_MIN:

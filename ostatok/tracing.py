@@ -86,7 +86,7 @@ class Tracing:
         if self._spans is None:
             return False
         if traceparent is None:
-            return random() < self._settings.traces_ratio and self.take(1) == 1  # noqa: S311
+            return random() < self._settings.traces_ratio and self.take(1) == 1  # noqa: S311  # no secret
         return traceparent[-1] in "13579bdf" and self.take(1) == 1
 
     def take(self, many: int) -> int:

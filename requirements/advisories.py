@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,7 +71,11 @@ def ask(service: str, options: Sequence[str]) -> Answer | str:
         return f"no end within {ASKING_SECONDS_MAX} s"
     if not done.stdout.startswith("{"):
         return (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
-    told = json.loads(done.stdout)["dependencies"]
+    return read_answer(json.loads(done.stdout)["dependencies"])
+
+
+def read_answer(told: Sequence[Mapping[str, Any]]) -> Answer | str:
+    """Read what pip-audit tells of each package."""
     known = [one for one in told if "skip_reason" not in one]
     if not known:
         return "it knows none of the packages"
@@ -80,7 +84,7 @@ def ask(service: str, options: Sequence[str]) -> Answer | str:
     return Answer(len(known), unknown, sorted(advisories, key=str))
 
 
-def _advisory(package: dict[str, Any], about: dict[str, Any]) -> Advisory:
+def _advisory(package: Mapping[str, Any], about: Mapping[str, Any]) -> Advisory:
     ids = frozenset([about["id"], *about["aliases"]])
     return Advisory(package["name"], package["version"], ids, tuple(about["fix_versions"]))
 

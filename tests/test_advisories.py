@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -108,6 +109,22 @@ def test_silence_is_said_and_is_no_finding() -> None:
     assert silent.returncode == 0
     assert silent.stdout.startswith("Nobody could be asked about advisories: osv (")
     assert run(url, "--must-ask").returncode == 2
+
+
+def test_a_mirror_without_advisories_is_no_answer() -> None:
+    """What pip-audit skipped was not asked about: all of it, and nobody was; some, and it is said.
+
+    PyPI's address is fixed in pip-audit, so it is its report that is read here.
+    """
+    spec = spec_from_file_location("advisories", PROGRAM)
+    assert spec is not None
+    assert spec.loader is not None
+    program = module_from_spec(spec)
+    spec.loader.exec_module(program)
+    skipped = {"name": "one", "skip_reason": "Dependency not found on PyPI"}
+    assert program.read_answer([skipped]) == "it knows none of the packages"
+    answer = program.read_answer([skipped, {"name": "two", "version": "1", "vulns": []}])
+    assert (answer.asked, answer.unknown, answer.advisories) == (1, ["one"], [])
 
 
 def test_an_acceptance_says_why_and_until_when(accepted: Path) -> None:

@@ -224,26 +224,6 @@ def test_no_secret_stands_in_the_file() -> None:
             assert "${" not in str(value), variable
 
 
-def test_the_password_is_made_up_once(tmp_path: Path) -> None:
-    """The first start writes a long random password, later ones leave it; all name one file."""
-    service = SERVICES["password"]
-    (script,) = service["command"]
-    mounted = service["volumes"][0].partition(":")[2]
-    command = [*service["entrypoint"], script.replace("$$", "$").replace(mounted, str(tmp_path))]
-    subprocess.run(command, check=True, timeout=30)
-    (file,) = tmp_path.iterdir()
-    first = file.read_text("ascii")
-    assert re.fullmatch(r"[0-9a-f]{64}", first)
-    assert file.stat().st_mode & 0o777 == 0o444
-    subprocess.run(command, check=True, timeout=30)
-    assert file.read_text("ascii") == first
-    readers = {
-        environment.get("POSTGRES_PASSWORD_FILE") or environment[f"{PREFIX}DATABASE_PASSWORD_FILE"]
-        for environment in (SERVICES[name]["environment"] for name in ["postgres", *OURS])
-    }
-    assert readers == {f"{mounted}/{file.name}"}
-
-
 def test_our_services_reach_their_neighbours(settings_of: SettingsOf) -> None:
     """The addresses in our settings are those that Postgres and Kafka are told to have."""
     kafka, postgres = SERVICES["kafka"]["environment"], SERVICES["postgres"]["environment"]
@@ -251,8 +231,9 @@ def test_our_services_reach_their_neighbours(settings_of: SettingsOf) -> None:
         brokers = settings_of(name).kafka_bootstrap_servers
         assert kafka["KAFKA_ADVERTISED_LISTENERS"] == f"PLAINTEXT://{brokers}"
         url = settings_of(name).database_url.get_secret_value()
-        user, database = postgres["POSTGRES_USER"], postgres["POSTGRES_DB"]
+        user, database = settings_of(name).database_roles[name], postgres["POSTGRES_DB"]
         assert url == f"postgresql://{user}@postgres:5432/{database}"
+    assert settings_of("migrate").database_role_migrate == postgres["POSTGRES_USER"]
     assert kafka["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
     assert SERVICES["kafka-ui"]["environment"]["KAFKA_CLUSTERS_0_READONLY"] == "true"
 
@@ -265,7 +246,7 @@ def test_parts_start_when_what_they_need_is_there() -> None:
             condition = "service_completed_successfully" if one_shot else "service_healthy"
             assert how == {"condition": condition}, (name, needed)
             assert one_shot or "healthcheck" in SERVICES[needed]
-    assert set(SERVICES["migrate"]["depends_on"]) == {"postgres", "kafka"}
+    assert set(SERVICES["migrate"]["depends_on"]) == {"postgres", "kafka", "roles"}
     for name in ("http", "stream"):
         assert "migrate" in SERVICES[name]["depends_on"]
         assert SERVICES[name]["restart"] == "unless-stopped"

@@ -3,14 +3,13 @@
 import ast
 import http.client
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
+from support.repository import ROOT, tracked
 
 from ostatok_db.queries import queries
 
-ROOT = Path(__file__).parents[1]
 FILE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 70
 PACKAGES = {
@@ -33,18 +32,6 @@ FOREIGN_TO = {  # What a package must not know of.
 }
 READS_SETTINGS_AT_IMPORT = {"stream/ostatok_stream/app.py"}
 PUT_OFF = re.compile(r"\b(TODO|FIXME|XXX|HACK|TBD)\b")
-
-
-def tracked(*patterns: str) -> list[Path]:
-    """The files of the repository, and those about to be added."""
-    done = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return [ROOT / name for name in done.stdout.splitlines() if (ROOT / name).is_file()]
 
 
 PYTHON = tracked("*.py")

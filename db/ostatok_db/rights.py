@@ -13,7 +13,10 @@ SERVICE = "ostatok_service"
 
 
 class Rights(NamedTuple):
-    """What GRANT is told for each of the two, separated by commas; "" for nothing."""
+    """What GRANT is told for each of the two, separated by commas; "" for nothing.
+
+    A right on one column of a table is written as ``UPDATE (column)``.
+    """
 
     stream: str = ""
     http: str = ""
@@ -53,6 +56,15 @@ OF_SERVICE: Mapping[str, Rights] = {
     "dead_letter_decision": Rights(http="SELECT, INSERT"),
     # What commands leave that run as a worker does: `ostatok audit`, `replay`, `topic backup`.
     "operator_run": Rights(stream="SELECT, INSERT", http="SELECT"),
+    # What was denied and what was done: a log.
+    "trail": Rights(http="SELECT, INSERT"),
+    # Operators make tokens and users, by commands that the owner runs. http lets them in.
+    "token": Rights(http="SELECT, UPDATE (last_used_at)"),
+    "console_user": Rights(http="SELECT, UPDATE (password_hash)"),
+    "console_session": Rights(http="SELECT, INSERT, DELETE, UPDATE (seen_at)"),
+    "login_failure": Rights(http="SELECT, INSERT, UPDATE, DELETE"),
+    # Called by a trigger.
+    "refuse_change": Rights(),
     # Functions, which change a row of theirs as the owner: see migrations/service.sql.
     "end_run": Rights(stream="EXECUTE"),
     "drop_old_runs": Rights(stream="EXECUTE"),

@@ -13,8 +13,7 @@ SELECT current_user;
 -- name: read_rights
 -- Each of some schemas, and each table, view, sequence and routine in them that the session may
 -- give rights on, as GRANT names it; with what some roles were given on it, a row for each role:
--- PUBLIC is ''. A right of single columns, and one that may be handed on, is called otherwise than
--- any that ours have.
+-- PUBLIC is ''. A right that may be handed on is called otherwise than any that ours have.
 WITH thing AS (
     SELECT n.nspname AS schema, '' AS name, format('SCHEMA %%I', nspname) AS called,
            nspowner AS owner, coalesce(nspacl, acldefault('n', nspowner)) AS given,
@@ -39,7 +38,7 @@ WITH thing AS (
 ), held AS (
     SELECT called, (aclexplode(given)).* FROM thing
     UNION ALL
-    SELECT called, grantor, grantee, privilege_type || ' of columns', is_grantable
+    SELECT called, grantor, grantee, format('%%s (%%I)', privilege_type, attname), is_grantable
     FROM thing JOIN pg_attribute ON attrelid = with_columns
     CROSS JOIN LATERAL aclexplode(attacl) WHERE attnum > 0
 )
@@ -53,15 +52,22 @@ WHERE pg_has_role(owner, 'USAGE') ORDER BY called, role;
 -- name: read_excess
 -- What a role may do besides, whoever it has that from, with tables of some schemas and the schemas
 -- themselves: of what could change them.
-SELECT format('%%s on %%s', privilege, c.oid::regclass)
-FROM pg_class AS c, unnest('{INSERT,UPDATE,DELETE,TRUNCATE,TRIGGER}'::text[]) AS privilege
-WHERE relnamespace = ANY(%(schemas)s::text[]::regnamespace[])
-  AND relkind IN ('r', 'p', 'v', 'm', 'f')
-  AND CASE WHEN privilege IN ('INSERT', 'UPDATE')
-           THEN has_any_column_privilege(%(role)s, c.oid, privilege)
-           ELSE has_table_privilege(%(role)s, c.oid, privilege) END
-  AND (relnamespace::regnamespace::text || '.' || relname || ' ' || privilege)
-      <> ALL(%(granted)s)
+WITH may AS (
+    SELECT relnamespace::regnamespace::text || '.' || relname AS name, c.oid, privilege, NULL AS column
+    FROM pg_class AS c, unnest('{DELETE,TRUNCATE,TRIGGER}'::text[]) AS privilege
+    WHERE relnamespace = ANY(%(schemas)s::text[]::regnamespace[])
+      AND relkind IN ('r', 'p', 'v', 'm', 'f') AND has_table_privilege(%(role)s, c.oid, privilege)
+    UNION ALL
+    SELECT relnamespace::regnamespace::text || '.' || relname, c.oid, privilege, attname
+    FROM pg_class AS c JOIN pg_attribute ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+    CROSS JOIN unnest('{INSERT,UPDATE}'::text[]) AS privilege
+    WHERE relnamespace = ANY(%(schemas)s::text[]::regnamespace[])
+      AND relkind IN ('r', 'p', 'v', 'm', 'f')
+      AND has_column_privilege(%(role)s, c.oid, attnum, privilege)
+)
+SELECT format('%%s on %%s', privilege, oid::regclass) FROM may
+WHERE (name || ' ' || privilege) <> ALL(%(granted)s)
+  AND (format('%%s %%s (%%I)', name, privilege, may.column)) <> ALL(%(granted)s)
 UNION ALL
 SELECT format('CREATE on schema %%s', schema)
 FROM unnest(%(schemas)s::text[]::regnamespace[]) AS schema

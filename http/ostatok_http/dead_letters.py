@@ -20,7 +20,7 @@ from ostatok_http.answers import REQUEST_ID
 from ostatok_http.bodies import read_body, require_kind
 from ostatok_http.doors.clients import Clients
 from ostatok_http.doors.guard import Guard
-from ostatok_http.doors.identity import IDENTITY
+from ostatok_http.doors.identity import IDENTITY, Identity
 from ostatok_http.history import LIMIT
 from ostatok_http.hosts import host_names, require_known_host
 from ostatok_http.letter_desk import (
@@ -203,7 +203,7 @@ def _by(request: web.Request, query: Parameters) -> str:
 
     A token may be a whole department's, so its name is always there, and a person beside it.
     """
-    identity = request.get(IDENTITY)
+    identity: Identity | None = request.get(IDENTITY)
     given = request.headers.getall(BY_HEADER, [])
     if identity is not None and not given:
         return str(identity.name)

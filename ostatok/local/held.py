@@ -18,7 +18,7 @@ from ostatok.cli import main as command
 # is missing here is only loaded later.
 MODULES = {
     "migrate": ("ostatok.topic", "ostatok_db.migrate"),
-    "http": ("ostatok_http.app", "encodings.idna"),
+    "http": ("ostatok_http.process", "encodings.idna"),
     # Not the app itself: it reads the settings when it is imported, and may refuse them.
     "stream": (
         "ostatok_stream.agent",

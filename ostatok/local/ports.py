@@ -37,7 +37,7 @@ def free_port() -> int:
     services of one process apart.
     """
     for _ in range(_TRIES):
-        port = random.choice(PORTS)  # noqa: S311 - no secret
+        port = random.choice(PORTS)  # noqa: S311  # no secret
         if port not in _given and _is_free(port):
             _given.add(port)
             return port

@@ -137,7 +137,7 @@ def answers_200(
 
 async def _status(host: str, port: int, path: str, *, tls: bool) -> int:
     # Whether it is there is asked of a process of our own, so its name proves nothing.
-    context = ssl._create_unverified_context() if tls else None  # noqa: S323, SLF001
+    context = ssl._create_unverified_context() if tls else None  # noqa: S323, SLF001  # ours
     reader, writer = await asyncio.open_connection(host, port, ssl=context)
     try:
         name = f"{_bracketed(host)}:{port}"
@@ -175,7 +175,8 @@ def _part(
 
 
 def _reachable(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # is listened on
+    return here.get(host, host)
 
 
 def _bracketed(host: str) -> str:

@@ -5,14 +5,16 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 from support.operators import StartOperators, three_letters
-from support.pages import PAID
+from support.pages import PAID, Held
 from support.pages import start as start_console
 from support.payments import batch, entry
 from support.serving import serve
+from support.tokens import StartGuarded, eventually
 from support.webhooks import RecordingJournal, Serve, of_database
 
 from ostatok.settings import Settings
 from ostatok_db.ledger import Ledger
+from ostatok_http.doors import tokens, trail
 
 __all__ = ["serve"]
 
@@ -54,3 +56,27 @@ async def console(serve: Serve, database: Settings, ledger: Ledger) -> ClientSes
     await ledger.apply(batch(dead=three_letters(), first=0))
     await ledger.apply(batch(entry(PAID, 10, partition=3), first=0))
     return await start_console(serve, database)
+
+
+@pytest.fixture
+def start_guarded(
+    serve: Serve, database: Settings, monkeypatch: pytest.MonkeyPatch
+) -> StartGuarded:
+    """Start services that ask for tokens, and look after them often enough for a test."""
+    monkeypatch.setattr(tokens, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(trail, "TICK_SECONDS", 0.05)
+
+    async def start(**given: Any) -> ClientSession:
+        ports = {**of_database(database), "view": Held(), "http_authentication": True}
+        url = {"database_url": database.database_url.get_secret_value()}
+        client = await serve(**{**ports, **url, **given})
+        probe = {"Authorization": "Bearer of nobody"}
+
+        async def has_loaded() -> bool:
+            async with client.get("/api/operations/x/", headers=probe) as answer:
+                return answer.status == 401
+
+        await eventually(has_loaded, "loading the tokens")
+        return client
+
+    return start

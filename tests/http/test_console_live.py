@@ -28,7 +28,7 @@ from ostatok.topic import Range
 from ostatok_db.batch import Outcome
 from ostatok_db.browsing import Browser
 from ostatok_db.pool import WritePool
-from ostatok_http.app import Ports, create_app
+from ostatok_http.app import create_app
 from ostatok_http.console import app as console_app
 from ostatok_http.console import live as live_module
 from ostatok_http.console import overview
@@ -38,6 +38,7 @@ from ostatok_http.console.organizations import Snapshots
 from ostatok_http.console.overview import Shown
 from ostatok_http.console.world import Reads
 from ostatok_http.fill import Fill, Gauges
+from ostatok_http.parts import Ports
 from ostatok_http.progress import Progress
 
 MISMATCH = "Topic and ledger do not fit together"

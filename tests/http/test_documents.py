@@ -15,20 +15,21 @@ from ostatok.errors import InvalidPayment
 from ostatok.payment import FIELD_NAMES, parse
 from ostatok.settings import Settings, load
 from ostatok_http import dead_letters, history, schemas
-from ostatok_http.app import Ports, create_app
+from ostatok_http.app import create_app
 from ostatok_http.documents import openapi
 from ostatok_http.documents.examples import PAYMENT
 from ostatok_http.documents.older import in_3_0
 from ostatok_http.documents.serving import PAGE_ROUTES
+from ostatok_http.parts import Ports
 
 OF_THE_API = re.compile(r"/(api/|healthz$|readyz$|metrics$)")
 UNREAD = {"webhook", "openapi", "asyncapi"}
 """What comes by the thousand, or is the same for everyone, looks at no parameters."""
 
 
-def settings_of(*, operators: bool) -> Settings:
-    """Settings of a service with or without dead letters."""
-    return load(http_operators=operators, log_operations=False)
+def settings_of(*, operators: bool, authentication: bool = False) -> Settings:
+    """Settings of a service with or without dead letters, and with or without tokens."""
+    return load(http_operators=operators, http_authentication=authentication, log_operations=False)
 
 
 def routes_of(settings: Settings) -> set[tuple[str, str]]:
@@ -46,25 +47,46 @@ def routes_of(settings: Settings) -> set[tuple[str, str]]:
     return {(method, path) for method, path in found if method != "head"}
 
 
-@pytest.mark.parametrize("operators", [False, True])
-def test_every_endpoint_is_in_the_document(operators: bool) -> None:
+@pytest.mark.parametrize(
+    ("operators", "authentication"), [(False, False), (True, False), (False, True)]
+)
+def test_every_endpoint_is_in_the_document(operators: bool, authentication: bool) -> None:
     """And nothing else is: dead letters only where they are answered."""
-    settings = settings_of(operators=operators)
+    settings = settings_of(operators=operators, authentication=authentication)
     paths = openapi.document(settings)["paths"]
     described = {(method, path) for path, item in paths.items() for method in item}
     assert described == routes_of(settings)
-    assert any("dead-letters" in path for path in paths) is operators
+    has_letters = any("dead-letters" in path for path in paths)
+    assert has_letters is (operators or authentication)
 
 
+@pytest.mark.parametrize("authentication", [False, True])
 @pytest.mark.parametrize("operators", [False, True])
-def test_it_is_openapi(operators: bool) -> None:
+def test_it_is_openapi(operators: bool, authentication: bool) -> None:
     """3.1 as it is served, and 3.0 for the page; every reference leads somewhere."""
-    document = openapi.document(settings_of(operators=operators))
+    document = openapi.document(settings_of(operators=operators, authentication=authentication))
     OpenAPIV31SpecValidator(document).validate()
     OpenAPIV30SpecValidator(in_3_0(document)).validate()
     for schema in schemas_of(document):
         Draft202012Validator.check_schema(schema)
     assert all(at(document, one) for one in references_of(document))
+
+
+async def test_the_document_says_which_addresses_ask_for_a_token(serve: Serve) -> None:
+    """Those that answer 401 without one do, and no other."""
+    settings = settings_of(operators=False, authentication=True)
+    document = openapi.document(settings)
+    client = await serve(http_authentication=True)
+    schemes = document["components"]["securitySchemes"]
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            async with client.request(method, address_of(path, operation)) as answer:
+                assert (answer.status == 401) is ("security" in operation), path
+                if answer.status == 401:
+                    assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
+                    assert [list(one) for one in operation["security"]] == [list(schemes)]
+                    assert {"401", "403"} <= set(operation["responses"])
+    assert "securitySchemes" not in openapi.document(settings_of(operators=True))["components"]
 
 
 def test_nothing_of_3_1_is_left_for_the_page() -> None:

@@ -13,6 +13,7 @@ from standardwebhooks import Webhook
 from support.webhooks import GOOD, JSON, WEBHOOK, RecordingJournal, Serve, connect, head
 
 OLD, NEW = "whsec_" + "b2xk" * 8, "whsec_" + "bmV3" * 8
+PADDED = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 SECRET, OTHER = "a-secret-that-is-long", "another-secret-that-is-long"
 
 STANDARD = f"[[bank.accept]]\nstandard_webhooks.secrets = ['{OLD}', '{NEW}']\n"
@@ -74,6 +75,8 @@ REFUSED = (401, b'{"error": "Unauthorized"}')
     [
         (STANDARD, standard),
         (STANDARD, lambda: standard(secret=OLD)),
+        (STANDARD.replace(OLD, PADDED), lambda: standard(secret=PADDED)),
+        (STANDARD.replace(OLD, PADDED.rstrip("=")), lambda: standard(secret=PADDED)),
         (STANDARD, lambda: standard(age_seconds=200)),
         (STANDARD, lambda: standard(age_seconds=-200)),
         (STANDARD, lambda: standard() | {"webhook-signature": "v1a,x " + _signature()}),

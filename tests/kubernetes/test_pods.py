@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support.cluster import FOLDER, KINDS, SECRETS, Installation, quantity, with_files
+from psycopg.conninfo import conninfo_to_dict
+from support.cluster import FOLDER, KINDS, SECRETS, Installation, installation, quantity, with_files
 from support.deployment import (
     PROJECT,
     ROOT,
@@ -24,6 +25,7 @@ from ostatok.settings import Settings
 from ostatok_stream.watchdog import LOOP_SECONDS_MAX, TICK_SECONDS
 from ostatok_stream.worker import STOP_SECONDS_MAX
 
+URL = "OSTATOK_DATABASE_URL"
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 
@@ -39,10 +41,34 @@ def test_the_variables_are_settings(there: Installation, part: str, settings: Se
 
 
 def test_all_parts_have_the_same_settings(there: Installation, part: str) -> None:
-    """All are given the ConfigMap under the name that it has, and the same Secrets."""
+    """All are given the ConfigMap under the name that it has, and the same files of Secrets.
+
+    Only who connects to Postgres may differ, and with what password.
+    """
     (shared,) = there.of_kind("ConfigMap")
-    assert there.environment(part).items() >= shared["data"].items()
-    assert there.items(part) == there.items("http")
+    settings = {name: text for name, text in shared["data"].items() if name != URL}
+    assert there.environment(part).items() >= settings.items()
+    assert there.mounted(part) == there.mounted("http")
+    others = [item for item in there.items("http") if not item[0].startswith("ostatok-postgres")]
+    assert there.items(part) >= set(others)
+
+
+@pytest.mark.parametrize("part", KINDS)
+def test_each_part_has_its_role_and_no_others_password(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In `production`: the role that the settings name for it, and a Secret of its own."""
+    there = installation("production")
+    given = with_files(there.environment(part), there.mounted(part), tmp_path)
+    settings = settings_from(given, monkeypatch)
+    connected = conninfo_to_dict(settings.database_conninfo)
+    assert connected["user"] == settings.database_roles[part]
+    secret = "ostatok-postgres" if part == "migrate" else f"ostatok-postgres-{part}"
+    of_postgres = {name for name, *_ in there.items(part) if name.startswith("ostatok-postgres")}
+    assert of_postgres == {secret}
+    owners = conninfo_to_dict(there.environment("migrate")[URL])
+    assert connected["host"] == owners["host"]
+    assert connected["dbname"] == owners["dbname"]
 
 
 def test_our_pods_run_our_commands(there: Installation, part: str) -> None:

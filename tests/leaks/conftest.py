@@ -63,6 +63,7 @@ def scene(
             "http_port": free_port(),
             "http_serve": ALL_PARTS,
             "http_operators": True,
+            "http_authentication": True,
             "stream_metrics_port": free_port(),
             "traces_endpoint": collector.url,
             "traces_ratio": 1,

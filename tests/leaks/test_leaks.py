@@ -34,7 +34,8 @@ def test_a_secret_is_found_however_it_is_written(before: str) -> None:
 def test_no_secret_is_in(scene: Scene, place: str) -> None:
     """Neither a setting's, nor one that a client sent."""
     assert len(scene.places[place]) > 100, "nothing came out there, so nothing was looked at"
-    assert not leaks.found_in(scene.places[place])
+    made = {"API token": scene.token.rpartition("_")[2]}
+    assert not leaks.found_in(scene.places[place], also=made)
 
 
 @pytest.mark.parametrize("place", [place for place in PLACES if place not in KEEPS_BODIES])
@@ -48,13 +49,12 @@ def test_what_was_planted_was_there(scene: Scene) -> None:
     given = {one.partition(":")[0] for one in leaks.found_in(scene.environment)}
     assert given == set(leaks.SETTINGS)
     assert leaks.found_in(scene.places["journal"], ["good body"])
-    assert leaks.found_in(scene.places["answers"], ["good body"])
 
 
 def test_everything_was_driven(scene: Scene) -> None:
     """There were right answers and wrong ones, spans of both parts, tracebacks in both formats."""
     answers = scene.places["answers"]
-    for status in (b"200", b"303", b"400", b"404", b"405", b"413", b"500"):
+    for status in (b"200", b"400", b"401", b"404", b"405", b"413", b"500"):
         assert b"\n" + status + b" " in answers, status
     assert b"\n503 " in scene.places["answers of those who reach nothing"]
     assert b"Traceback" in scene.places["logs"]

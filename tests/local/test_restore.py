@@ -1,6 +1,5 @@
 """Postgres of an older time, or emptied, under live webhooks: it catches up by itself."""
 
-import os
 import subprocess
 import sys
 
@@ -42,6 +41,11 @@ def test_it_catches_up_by_itself(what: str) -> None:
             bank.kill()
             bank.communicate()
         assert "Everything agrees." in ostatok(whole, "audit")
+        roles = whole.sql(
+            "SELECT DISTINCT usename FROM pg_stat_activity "
+            "WHERE application_name IN ('ostatok http', 'ostatok stream') ORDER BY usename"
+        )
+        assert roles == [("ostatok_http",), ("ostatok_stream",)]
 
 
 def go_back(whole: Whole, kept: str, what: str) -> None:
@@ -56,21 +60,4 @@ def go_back(whole: Whole, kept: str, what: str) -> None:
         assert payments(whole) < 1_500
     else:
         program("psql", "--dbname", url, "-qc", "DROP SCHEMA ostatok CASCADE")
-        migrate(whole)
-
-
-def migrate(whole: Whole) -> None:
-    """Run ``ostatok migrate`` as an operator would, with the settings in the environment."""
-    run = whole.run
-    settings = {
-        "OSTATOK_DATABASE_URL": run["database_url"],
-        "OSTATOK_KAFKA_BOOTSTRAP_SERVERS": run["kafka"],
-        "OSTATOK_TOPIC": run["topic"],
-    }
-    subprocess.run(
-        [sys.executable, "-m", "ostatok", "migrate"],
-        env={**os.environ, **settings},
-        capture_output=True,
-        timeout=SECONDS_MAX,
-        check=True,
-    )
+        ostatok(whole, "migrate")

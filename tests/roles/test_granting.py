@@ -54,10 +54,18 @@ def other(owner: psycopg.Connection[TupleRow]) -> Iterator[sql.Identifier]:
 def test_without_roles_nothing_is_granted(
     database: Settings, owner: psycopg.Connection[TupleRow]
 ) -> None:
-    """One role for all, as ever: nobody else's rights are touched."""
+    """One role for all, as ever: nobody else's rights are touched.
+
+    What acts as the owner is his alone all the same.
+    """
     before = owner.execute(GIVEN.encode()).fetchall()
     migrate(database)
     assert owner.execute(GIVEN.encode()).fetchall() == before
+    everybody = (
+        "SELECT count(*) FROM pg_proc WHERE prosecdef AND pronamespace::regnamespace::text "
+        "IN ('ostatok', 'ostatok_service') AND has_function_privilege('public', oid, 'EXECUTE')"
+    )
+    assert owner.execute(everybody.encode()).fetchall() == [(0,)]
 
 
 def test_a_second_time_nothing_is_written(

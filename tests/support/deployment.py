@@ -12,7 +12,8 @@ import pytest
 
 from ostatok.setting_types import PREFIX
 from ostatok.settings import Settings, load
-from ostatok_http.app import Ports, create_app
+from ostatok_http.app import create_app
+from ostatok_http.parts import Ports
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,8 @@ def _patch(
         return
     (operations,) = patches
     for one in _chosen(objects, path, **target):
-        for operation in operations:
+        # Each gets values of its own: a later patch may change one of them.
+        for operation in deepcopy(operations):
             _operate(one, **operation)
 
 
@@ -193,7 +195,7 @@ def _operate(one: Object, *, op: str, path: str, value: Any) -> None:
     place: Any = one
     for step in steps:
         place = place[int(step)] if isinstance(place, list) else place[step]
-    key: Any = int(last) if isinstance(place, list) else last
+    key: Any = int(last) if isinstance(place, list) and last != "-" else last
     do: Callable[..., None] = {"test": _test, "replace": _replace, "add": _add}[op]
     do(place, key, value, path)
 
@@ -208,5 +210,8 @@ def _replace(place: Any, key: Any, value: Any, path: str) -> None:
 
 
 def _add(place: Any, key: Any, value: Any, path: str) -> None:
-    assert isinstance(place, dict), f"{path}: adding to a list is not known here"
+    if isinstance(place, list):
+        assert key == "-", f"{path}: adding to a list is known at its end alone"
+        place.append(value)
+        return
     place[key] = value

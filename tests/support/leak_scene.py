@@ -25,7 +25,10 @@ COMMANDS = (
     ("audit", "--digest"),
     ("rebuild",),
     ("dead-letters", "list"),
+    ("token", "list"),
+    ("trail", "list"),
 )
+_ALL_SCOPES = ("--scope", "balance:read", "--scope", "history:read", "--scope", "operator")
 QUICK = {
     f"{PREFIX}PUBLISH_TIMEOUT_SECONDS": "0.3",
     f"{PREFIX}DATABASE_TIMEOUT_SECONDS": "0.3",
@@ -61,6 +64,8 @@ class Scene:
         self._collector = collector
         self._folder = folder
         self.places: dict[str, bytes] = {}
+        self.token = ""
+        """What `ostatok token create` showed, this once."""
         self.environment = b""
         """What the http process was started with: the one place where secrets are on purpose."""
 
@@ -70,8 +75,10 @@ class Scene:
         self._add("settings in print", f"{settings} {settings!r} {settings.model_dump()}".encode())
         self._add("settings in print", settings.model_dump_json().encode())
         with System(settings, self._folder) as system:
+            self.token = system.run("token", "create", "test", *_ALL_SCOPES).strip()
             http, stream = system.start_http(), system.start_stream()
-            self._add("answers", *_driven(settings.http_port))
+            self._wait_known()
+            self._add("answers", *self._driven(settings.http_port))
             self._trace()
             self._fail(system)
             stream.send_signal(signal.SIGUSR1)
@@ -96,6 +103,18 @@ class Scene:
     def _log(self, name: str) -> bytes:
         return (self._folder / name).read_bytes()
 
+    def _driven(self, port: int) -> list[bytes]:
+        exchanges = leaks.drive(port, self.token)
+        return [f"{one.asked}\n".encode() + one.answer for one in exchanges]
+
+    def _wait_known(self) -> None:
+        """Wait until the service has looked which tokens work."""
+        port, path, known = self._settings.http_port, leaks.ENDPOINTS[0], f"Bearer {self.token}"
+        wait_until(
+            lambda: leaks.ask(port, "GET", path, known=known).answer.startswith(b"404"),
+            "the token is known",
+        )
+
     def _trace(self) -> None:
         """See that spans of both parts are among what was collected."""
         both = {"ostatok-http", "ostatok-stream"}
@@ -107,7 +126,7 @@ class Scene:
         with system.session() as session:
             session.execute("REVOKE SELECT ON organization FROM CURRENT_USER")
             failed = [
-                leaks.ask(port, "GET", path)
+                leaks.ask(port, "GET", path, known=f"Bearer {self.token}")
                 for path in (leaks.ENDPOINTS[0], leaks.PAGES[0], leaks.PAGES[1])
             ]
             session.execute("GRANT SELECT ON organization TO CURRENT_USER")
@@ -148,7 +167,7 @@ class Scene:
             system.start("stream", log=logs[1], **changes),
         ]
         wait_until(lambda: _is_alive(http_port), "http answers")
-        self._add("answers of those who reach nothing", *_driven(http_port))
+        self._add("answers of those who reach nothing", *self._driven(http_port))
         wait_until(lambda: b"start_delayed" in self._log(logs[1]), "the worker says so")
         self._add("process lists", leaks.process_lists())
         for command in COMMANDS[:2]:
@@ -171,10 +190,6 @@ def _refused_by_kafka() -> dict[str, str]:
 def _refused_by_postgres() -> dict[str, str]:
     """The same of Postgres. Kafka is there: a worker asks it first, and would get no further."""
     return {f"{PREFIX}DATABASE_PASSWORD": leaks.planted("traces_headers")}
-
-
-def _driven(port: int) -> list[bytes]:
-    return [one.asked.encode() + b"\n" + one.answer for one in leaks.drive(port)]
 
 
 def _is_alive(port: int) -> bool:

@@ -20,8 +20,11 @@ ANSWER_BYTES_MAX = 1_000_000
 
 
 def planted(name: str) -> str:
-    """A text that is nowhere else, the same in each run: letters and digits, so never quoted."""
-    return "pl4nted" + hashlib.sha256(name.encode()).hexdigest()[:24]
+    """A text that is nowhere else, the same in each run.
+
+    Letters and digits, so that it is never quoted, and 30 of them, so that base64 needs no padding.
+    """
+    return "pl4nted" + hashlib.sha256(name.encode()).hexdigest()[:23]
 
 
 DATABASE_PASSWORD = planted("database_password")
@@ -35,6 +38,20 @@ SETTINGS: Mapping[str, str] = {
     "kafka_sasl_password": SASL_PASSWORD,
     "kafka_ssl_key_password": KEY_PASSWORD,
     "traces_headers": f"Authorization=Bearer {planted('traces_headers')}",
+    "sources": f"""
+[bank]
+[[bank.accept]]
+networks = ["127.0.0.0/8"]
+[partner]
+[[partner.accept]]
+bearer.tokens = ["{planted("sources")}"]
+[[partner.accept]]
+standard_webhooks.secrets = ["whsec_{base64.b64encode(planted("sources").encode()).decode()}"]
+[[partner.accept]]
+hmac = {{ header = "X-Signature", secrets = ["{planted("sources")}"] }}
+[[partner.accept]]
+basic = {{ user = "partner", passwords = ["{planted("sources")}"] }}
+""",
 }
 """A value for each secret setting, with a planted text in it."""
 
@@ -74,11 +91,19 @@ def forms(text: str) -> set[bytes]:
 FORMS = {name: forms(text) for name, text in {**SECRETS, **CONTENT}.items()}
 
 
-def found_in(text: bytes, names: Iterable[str] = SECRETS) -> list[str]:
-    """The secrets that a text has in it, with what stands around the first of each."""
+def found_in(
+    text: bytes, names: Iterable[str] = SECRETS, also: Mapping[str, str] = {}
+) -> list[str]:
+    """The secrets that a text has in it, by name, with what stands around the first of each.
+
+    ``also`` are some that nobody could know beforehand.
+    """
+    wanted = {name: FORMS[name] for name in names} | {
+        name: forms(one) for name, one in also.items()
+    }
     found: list[str] = []
-    for name in names:
-        for form in FORMS[name]:
+    for name, written in wanted.items():
+        for form in written:
             at = text.find(form)
             if at >= 0:
                 found.append(f"{name}: …{text[max(0, at - 200) : at + 100]!r}…")
@@ -97,14 +122,20 @@ class Exchange(NamedTuple):
     answer: bytes
 
 
-def ask(port: int, method: str, path: str, content: bytes | None = None) -> Exchange:
-    """Ask a service, with every secret that a client can send in a header."""
+def ask(
+    port: int, method: str, path: str, content: bytes | None = None, known: str | None = None
+) -> Exchange:
+    """Ask a service, with every secret that a client can send in a header.
+
+    ``known`` is an Authorization that is right.
+    """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS_MAX)
+    headers = {**SENT, "Authorization": known or SENT["Authorization"]}
     try:
-        connection.request(method, path, content, {**SENT})
+        connection.request(method, path, content, headers)
         answer = connection.getresponse()
         head = f"{answer.status} {answer.headers.as_string()}".encode()
-        return Exchange(f"{method} {path}", head + answer.read(ANSWER_BYTES_MAX))
+        return Exchange(f"{method} {path.partition('?')[0]}", head + answer.read(ANSWER_BYTES_MAX))
     finally:
         connection.close()
 
@@ -112,6 +143,7 @@ def ask(port: int, method: str, path: str, content: bytes | None = None) -> Exch
 PAID = "7707083893"
 OPERATION = "ccf0a86d-041b-4991-bcf7-e2352f7b8a4a"
 WEBHOOK = "/api/webhook/bank/"
+PARTNERS_WEBHOOK = "/api/webhook/partner/"
 
 ENDPOINTS = (
     f"/api/organizations/{PAID}/balance/",
@@ -152,21 +184,29 @@ def webhooks() -> list[bytes]:
     ]
 
 
-def drive(port: int) -> list[Exchange]:
-    """Ask a service for everything that it answers to, rightly and wrongly."""
-    mark = f"?{QUERY}"
+def drive(port: int, token: str) -> list[Exchange]:
+    """Ask a service for everything that it answers to, rightly and wrongly.
+
+    Once as somebody who proves who he is, once as somebody whose proofs are all wrong.
+    """
+    mark, right = f"?{QUERY}", f"Bearer {token}"
+    sender = f"Bearer {planted('sources')}"
     done = [
         ask(port, "POST", path, one) for path in (WEBHOOK, WEBHOOK + mark) for one in webhooks()
     ]
-    done += [ask(port, "GET", path + end) for path in ENDPOINTS for end in ("", mark)]
-    done += [ask(port, "GET", path) for path in PAGES]
-    done += [
-        ask(port, "GET", WEBHOOK + mark),
-        ask(port, "DELETE", WEBHOOK + mark),
-        ask(port, "POST", "/api/dead-letters/0:0/redrive/" + mark),
-        ask(port, "POST", "/console/dead-letters/", f"token={planted('csrf')}".encode()),
-    ]
-    return done + [Exchange(repr(one[:60]), raw(port, one)) for one in broken_requests()]
+    done += [ask(port, "POST", PARTNERS_WEBHOOK, webhooks()[0], one) for one in (sender, None)]
+    for known in (right, None):
+        done += [ask(port, "GET", path, known=known) for path in (*ENDPOINTS, *PAGES)]
+        done += [ask(port, "GET", path + mark, known=known) for path in ENDPOINTS]
+        done += [
+            ask(port, "GET", WEBHOOK + mark, known=known),
+            ask(port, "DELETE", WEBHOOK + mark, known=known),
+            ask(port, "POST", "/api/dead-letters/0:0/redrive/" + mark, known=known),
+            ask(port, "POST", "/console/dead-letters/", f"token={planted('csrf')}".encode(), known),
+        ]
+    for number, request in enumerate(broken_requests()):
+        done.append(Exchange(f"broken request {number}", raw(port, request)))
+    return done
 
 
 def broken_requests() -> list[bytes]:

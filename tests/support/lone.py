@@ -19,7 +19,7 @@ PROGRAM = """
 import sys
 from ostatok.errors import OstatokError
 from ostatok.settings import load
-from ostatok_http.app import run
+from ostatok_http.process import run
 
 try:
     run(load())
@@ -67,7 +67,7 @@ def ask(port: int, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         f"http://127.0.0.1:{port}{path}", body, {"Content-Type": "application/json"}
     )
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310  # http
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:

@@ -10,9 +10,10 @@ from aiohttp import ClientSession, web
 from ostatok.settings import load
 from ostatok_db.history import History
 from ostatok_db.pool import Pool, WritePool
-from ostatok_http.app import Ports, create_app, make_runner
+from ostatok_http.app import create_app, make_runner
 from ostatok_http.console.world import Reads
 from ostatok_http.listening import tls_of
+from ostatok_http.parts import Ports
 from ostatok_http.ports import Journal, LedgerReader, RecordSource, TopicView
 from support.webhooks import EmptyLedger, NoRecords, RecordingJournal, Serve, TheTopic
 

@@ -64,6 +64,8 @@ def refused(
         always = [REQUEST_ID_HEADER, headers.VARY]
         if status in {429, 503}:
             always.append(headers.RETRY_AFTER)
+        if status == 401:
+            always.append(headers.CHALLENGE)
         responses[str(status)] = {
             "description": " ".join(f"`{one.name}`: {one.detail}" for one in of_it),
             "headers": headers.of_answer(always, sometimes.get(status, ())),

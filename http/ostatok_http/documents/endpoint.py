@@ -37,6 +37,8 @@ class Endpoint:
     refusals: Sequence[Refusal] = ()
     sometimes: Mapping[int, Sequence[str]] = field(default_factory=dict)
     """Headers that the refusals of a status may have."""
+    security: Sequence[dict[str, Any]] = ()
+    """What proves who asks, where that is asked."""
 
     def operation(self) -> dict[str, Any]:
         """Describe it in OpenAPI's words."""
@@ -52,6 +54,8 @@ class Endpoint:
             described["parameters"] = parameters
         if self.body is not None:
             described["requestBody"] = self.body
+        if self.security:
+            described["security"] = self.security
         refusals = (*self.refusals, FAILED) if self.refusals else ()
         responses = {str(one.status): good(one) for one in self.goods}
         described["responses"] = responses | refused(refusals, self.sometimes)

@@ -20,7 +20,8 @@ from ostatok_http.statement import CLOSING_HEADER, OPENING_HEADER
 Header = dict[str, Any]
 
 RETRY_AFTER, CACHE_CONTROL, VARY = "Retry-After", "Cache-Control", "Vary"
-DISPOSITION, WWW_AUTHENTICATE = "Content-Disposition", "WWW-Authenticate"
+DISPOSITION = "Content-Disposition"
+CHALLENGE = "WWW-Authenticate"
 
 _PLACE: Schema = {"type": "string", "pattern": schemas.POSITION["pattern"]}
 _MONEY: Schema = {"type": "string", "pattern": r"^[0-9]+\.[0-9]{2}$"}
@@ -54,11 +55,14 @@ OF_ANSWERS: dict[str, tuple[Schema, str]] = {
         {"type": "string", "pattern": "^[1-9][0-9]{0,4}$"},
         "Seconds after which to repeat the request.",
     ),
-    WWW_AUTHENTICATE: ({"type": "string"}, "How a sender can prove who he is."),
     CACHE_CONTROL: ({"type": "string", "enum": ["no-store", "no-cache"]}, "Nobody may keep it."),
     VARY: ({"type": "string", "const": "Accept"}, "The body depends on this header."),
     OPENING_HEADER: (_MONEY, "Rubles: the balance before the first entry."),
     CLOSING_HEADER: (_MONEY, "Rubles: the balance after the last entry."),
+    CHALLENGE: (
+        {"type": "string", "pattern": "^(Bearer|Basic|Webhook) "},
+        "How to prove who asks (RFC 9110, section 11.6.1).",
+    ),
     DISPOSITION: ({"type": "string"}, "With CSV: a name for the file."),
 }
 

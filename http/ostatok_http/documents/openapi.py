@@ -8,7 +8,7 @@ from ostatok import __version__
 from ostatok.setting_types import PREFIX
 from ostatok.settings import Settings
 from ostatok_http import health, letter_shapes, refusals, schemas, shapes
-from ostatok_http.documents import headers, operators, public, webhooks
+from ostatok_http.documents import headers, operators, public, security, webhooks
 from ostatok_http.documents.endpoint import Endpoint
 
 VERSION = "3.1.0"
@@ -26,12 +26,12 @@ _TAGS = {
     public.BANK: "For the bank: it posts payments.",
     public.COMPANY: "For the company: balances, and what they are made of.",
     public.WATCHERS: "For those who watch over the service.",
-    operators.OPERATORS: (
-        "For operators: dead letters, which are records that can be no payment. These addresses "
-        f"are there because {PREFIX}HTTP_OPERATORS is true, and ask nobody who he is."
-    ),
+    operators.OPERATORS: "For operators: dead letters, which are records that can be no payment.",
     public.DOCUMENTS: "What the service says of itself.",
 }
+_OPEN = (
+    f" These addresses are there because {PREFIX}HTTP_OPERATORS is true, and ask nobody who he is."
+)
 _DESCRIPTION = """\
 Takes a bank's payments in, and answers what the balance of an INN is.
 
@@ -52,8 +52,13 @@ def document(settings: Settings) -> dict[str, Any]:
     """Make the document of a service with these settings."""
     requests = headers.of_requests(settings)
     endpoints = webhooks.endpoints(settings, requests) + public.endpoints(requests)
-    if settings.http_operators:
+    tags = dict(_TAGS)
+    if settings.serves_operators:
         endpoints += operators.endpoints(requests)
+    if settings.http_authentication:
+        endpoints = list(map(security.guarded, endpoints))
+    else:
+        tags[operators.OPERATORS] += _OPEN
     used = {one.tag for one in endpoints}
     return {
         "openapi": VERSION,
@@ -65,12 +70,13 @@ def document(settings: Settings) -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "tags": [
-            {"name": name, "description": text} for name, text in _TAGS.items() if name in used
+            {"name": name, "description": text} for name, text in tags.items() if name in used
         ],
         "paths": _paths(endpoints),
         "components": {
             "schemas": _schemas(settings),
             "headers": headers.components(),
+            **({"securitySchemes": security.SCHEMES} if settings.http_authentication else {}),
         },
     }
 
@@ -83,7 +89,7 @@ def _paths(endpoints: list[Endpoint]) -> dict[str, Any]:
 
 
 def _schemas(settings: Settings) -> dict[str, Any]:
-    types = _TYPES + (_OPERATORS_TYPES if settings.http_operators else ())
+    types = _TYPES + (_OPERATORS_TYPES if settings.serves_operators else ())
     _, found = msgspec.json.schema_components(types, ref_template=REFS)
     return {"Payment": schemas.PAYMENT, **as_encoded(found)}
 

@@ -7,7 +7,6 @@ from ostatok_http.answers import JSON, OUTCOME_HEADER, POSITION_HEADER
 from ostatok_http.documents import examples
 from ostatok_http.documents.answers import Good, ref
 from ostatok_http.documents.endpoint import Endpoint
-from ostatok_http.documents.headers import WWW_AUTHENTICATE
 from ostatok_http.documents.public import BANK, links
 from ostatok_http.doors.senders import Sender, route_of, senders_of
 from ostatok_http.fast_path import WEBHOOK
@@ -89,7 +88,6 @@ def _webhook(
             *(() if settings.sources is None else (UNAUTHORIZED, TOO_MANY)),
         ),
         sometimes={
-            401: (WWW_AUTHENTICATE,),
             **dict.fromkeys((409, 422), (*OUTCOME, POSITION_HEADER)),
         },
     )

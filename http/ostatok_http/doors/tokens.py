@@ -75,9 +75,15 @@ class _Held:
 class Tokens:
     """The tokens that work, in memory."""
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._wall_clock = wall_clock
         self._digest = "nothing was loaded"
         self._held: dict[str, _Held] = {}
         self._seen: dict[str, _Held] = {}
@@ -98,7 +104,7 @@ class Tokens:
         held = self._seen.get(given)
         if held is None:
             held = self._find(given)
-        now = time.time()
+        now = self._wall_clock()
         if now >= held.expires_at:
             raise NotAuthenticated(WRONG_TOKEN, challenge=INVALID_TOKEN)
         held.used_at = now
