@@ -32,6 +32,7 @@ def console(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 def log_in(page: Page, name: str, label: str = "Log out") -> None:
     """Fill in the form with keys alone: the focus is where it has to be."""
+    expect(page.locator("[name=name]")).to_be_focused()
     page.keyboard.type(name)
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)

@@ -1,6 +1,7 @@
 """Logging in to the console: who gets in, by what, and for how long."""
 
 import hashlib
+from functools import partial
 
 import pytest
 from aiohttp import ClientSession
@@ -12,6 +13,8 @@ from support.webhooks import Serve
 from ostatok.passwords import Passwords
 from ostatok.settings import Settings
 from ostatok_db import logins
+from ostatok_db.logins import Logins
+from ostatok_db.pool import WritePool
 from ostatok_db.users import Role
 
 LOGIN = "/console/login/"
@@ -251,6 +254,40 @@ async def test_who_may_no_more_is_out_at_once(client: ClientSession, database: S
     users.set_role("anna", Role.VIEWER, done("role"))
     assert (await visitor.get("/trail/")).status == 403
     users.close()
+
+
+async def test_a_disabled_user_is_let_in_by_nothing(visitor: Visitor, rows: Rows) -> None:
+    """Not by a session that is still there, and the trail does not say that he logged in."""
+    await visitor.log_in()
+    rows("UPDATE ostatok_service.console_user SET disabled_at = now() RETURNING 1")
+    assert rows("SELECT count(*) FROM ostatok_service.console_session") == [(1,)]
+    assert not await visitor.is_in()
+    assert (await visitor.log_in()).status == 401
+    said = "SELECT count(*) FROM ostatok_service.trail WHERE action = 'login'"
+    assert rows(said + " AND kind = 'done'") == [(1,)]
+
+
+async def test_a_session_begins_by_the_password_that_was_checked(
+    client: ClientSession, database: Settings, rows: Rows
+) -> None:
+    """Not when it was changed, or the user was disabled, between the check and that."""
+    assert client
+    pool = WritePool(database)
+    store = Logins(database, pool)
+    account = await store.account("anna")
+    assert account is not None
+    begin = partial(store.begin, account, client="", browser="", instead=None)
+    assert await begin(b"1" * 32)
+    rows("UPDATE ostatok_service.console_user SET disabled_at = now() RETURNING 1")
+    assert not await begin(b"2" * 32)
+    other = Passwords().hash("другой пароль, и длинный")
+    values = "disabled_at = NULL, password_hash = %s RETURNING 1"
+    rows(f"UPDATE ostatok_service.console_user SET {values}", other)
+    assert not await begin(b"3" * 32)
+    await store.replace_hash(account, account.password_hash)
+    assert rows("SELECT password_hash FROM ostatok_service.console_user") == [(other,)]
+    assert rows("SELECT count(*) FROM ostatok_service.console_session") == [(1,)]
+    await pool.close()
 
 
 async def test_a_user_has_so_many_sessions(
