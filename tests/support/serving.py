@@ -44,7 +44,8 @@ async def serve() -> AsyncIterator[Serve]:
             runner = make_runner(app, settings_)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            backlog = settings_.http_backlog_connections
+            await web.TCPSite(runner, "127.0.0.1", 0, backlog=backlog).start()
             port = runner.addresses[0][1]
             return await stack.enter_async_context(ClientSession(f"http://127.0.0.1:{port}"))
 
