@@ -141,11 +141,11 @@ async def test_one_that_does_not_read_is_cut_off(serve: Serve, path: str) -> Non
             cast("asyncio.Transport", writer.transport).pause_reading()
             writer.write(ask * 20_000)
         async with asyncio.timeout(GIVE_UP_SECONDS):
-            while (
+            while (  # noqa: ASYNC110  # the service tells nobody
                 await metric(client, 'cut_connections_total{reason="slow_reader"}') < 5
                 or await metric(client, "connections") > 1
             ):
-                await asyncio.sleep(LOOK_SECONDS)  # the service tells nobody
+                await asyncio.sleep(LOOK_SECONDS)
 
 
 async def metric(client: ClientSession, name: str) -> float:
