@@ -1,6 +1,7 @@
 """Many connections, and many requests of one client."""
 
 import socket
+import struct
 import subprocess
 from pathlib import Path
 
@@ -61,6 +62,24 @@ def test_past_the_limit_new_ones_are_ended_at_once(start: Start, port: int) -> N
                 received += honest.recv(65_536)
             assert f'{{limit="full"}} {MANY - 999}.0'.encode() in received
         assert process.poll() is None
+
+
+def test_a_storm_of_connections_that_end_at_once_is_no_storm_in_the_log(
+    start: Start, port: int
+) -> None:
+    """Neither those that are refused nor those that are gone before they could be served."""
+    process = start(http_connections_max=50)
+    wait_alive(port, process)
+    rudely = struct.pack("ii", 1, 0)  # What is sent at its end is a reset.
+    for _ in range(2_000):
+        with socket.create_connection(("127.0.0.1", port)) as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, rudely)
+    with crowd(port, 500, ASKED) as many:
+        wait_until(lambda: many.still_open() <= 50, "the others are ended", 20)
+    wait_until(lambda: ask(port, "/healthz")[0] == 200, "honest ones are served")
+    process.terminate()
+    _, logged = process.communicate(timeout=20)
+    assert [line for line in logged.splitlines() if b'"level":"error"' in line] == []
 
 
 def test_one_client_does_not_have_them_all(start: Start, port: int) -> None:
