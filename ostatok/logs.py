@@ -1,16 +1,21 @@
 """Structured logs: events with fields, JSON when nobody watches, the same names in every process.
 
 One operation can be followed by ``operation_id`` and ``request_id`` from the request through the
-journal to the ledger. Bodies never appear; whoever logs an INN passes it through ``masked``.
+journal to the ledger. Bodies never appear; whoever logs an INN passes it through ``masked``. What
+clients wrote can neither begin a line nor move a terminal's cursor.
 """
 
+import json
 import logging
 import logging.handlers
+import re
 import sys
+import textwrap
+import traceback
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 import structlog
@@ -23,6 +28,12 @@ LIBRARY_LEVEL = logging.WARNING
 """What the libraries have to say below this is their own affair."""
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
+
+# What JSON leaves as it is, and terminals, editors or Python's splitlines() take for more than
+# text: control characters of eight bits, ends of lines, and what turns the direction of writing.
+_OTHER_CONTROL = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+_find_unseen = re.compile(f"[{_OTHER_CONTROL}]")
+_find_control = re.compile(f"[\x00-\x08\x0b-\x1f{_OTHER_CONTROL}]")
 
 
 class _Sink:
@@ -84,7 +95,7 @@ def configure(settings: Settings) -> None:
     processors: list[Any] = (
         [structlog.processors.format_exc_info, _as_json]
         if sink.as_json
-        else [structlog.processors.add_log_level, _stamp, _renderer(), _line]
+        else [structlog.processors.add_log_level, _stamp, _for_people(), _line]
     )
     structlog.configure(
         processors=processors,
@@ -107,10 +118,7 @@ def write_many(event: str, fields: Iterable[dict[str, Any]]) -> None:
             log.info(event, **one)
         return
     at = _now()
-    lines = [
-        _encode({"at": at, "level": "info", "event": event, **one}).decode() + "\n"
-        for one in fields
-    ]
+    lines = [_json_line({"at": at, "level": "info", "event": event, **one}) for one in fields]
     if lines:
         _sink.write("".join(lines))
 
@@ -120,19 +128,36 @@ def _now() -> str:
 
 
 def _as_json(_logger: object, level: str, event: dict[str, Any]) -> str:
-    return _encode({"at": _now(), "level": level, **event}).decode() + "\n"
+    return _json_line({"at": _now(), "level": level, **event})
+
+
+def _json_line(event: dict[str, Any]) -> str:
+    try:
+        text = _encode(event).decode()
+    except UnicodeEncodeError:  # Half of a surrogate pair: a header's byte that is no UTF-8.
+        text = json.dumps(event, default=str)
+    if not text.isascii() or "\x7f" in text:
+        text = _find_unseen.sub(_escaped, text)
+    return text + "\n"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
+
+
+def _for_people() -> structlog.dev.ConsoleRenderer:
+    """Lines in colours. It writes values as Python would, and no values of local variables."""
+    return structlog.dev.ConsoleRenderer(exception_formatter=_write_traceback)
+
+
+def _write_traceback(out: TextIO, exc_info: Any) -> None:
+    """Set it off, so that no line of it, whoever wrote it, looks like an event."""
+    text = _find_control.sub(_escaped, "".join(traceback.format_exception(*exc_info)))
+    out.write("\n" + textwrap.indent(text.rstrip("\n"), "    ", lambda _line: True))
 
 
 def _stamp(_logger: object, _level: str, event: dict[str, Any]) -> dict[str, Any]:
     return {"timestamp": _now(), **event}
-
-
-def _renderer() -> structlog.dev.ConsoleRenderer:
-    """Render for a person, tracebacks without the values of variables.
-
-    Where `rich` is installed structlog would print them, and with them what is secret.
-    """
-    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 
 
 def _line(_logger: object, _level: str, text: str) -> str:

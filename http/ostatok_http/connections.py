@@ -9,7 +9,7 @@ import asyncio
 import resource
 from collections import Counter
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from aiohttp import web
@@ -87,19 +87,21 @@ class Connections:
         if self._next_look is not None:
             self._next_look.cancel()
 
-    def made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        """Let a new connection in, or end it at once."""
+    def lets_in(self, handler: RequestHandler, transport: asyncio.Transport) -> bool:
+        """Count a new connection, unless there are as many as there may be."""
         client = self._client_of(transport)
         if len(self._clients) >= self._max:
-            self._refuse(transport, "full")
-        elif client and self._by_client[client] >= self._of_client_max:
-            self._refuse(transport, "client")
-        else:
-            if client:
-                self._by_client[client] += 1
-            self._clients[handler] = client
-            self._new[handler] = asyncio.get_running_loop().time()
-            self._counts.open(len(self._clients))
+            self._counts.refused("full")
+            return False
+        if client and self._by_client[client] >= self._of_client_max:
+            self._counts.refused("client")
+            return False
+        if client:
+            self._by_client[client] += 1
+        self._clients[handler] = client
+        self._new[handler] = asyncio.get_running_loop().time()
+        self._counts.open(len(self._clients))
+        return True
 
     def lost(self, handler: RequestHandler) -> None:
         """Forget a connection that has ended."""
@@ -117,10 +119,6 @@ class Connections:
     def unreadable(self) -> None:
         """Count a connection over which something came that is no HTTP."""
         self._counts.cut("unreadable")
-
-    def _refuse(self, transport: asyncio.Transport, why: str) -> None:
-        self._counts.refused(why)
-        transport.abort()
 
     def _client_of(self, transport: asyncio.Transport) -> str:
         """Whose connections are counted together; our own proxies' are nobody's."""
@@ -165,6 +163,23 @@ class _Handler(RequestHandler):
 
     __slots__ = ()
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, if it is let in."""
+        connection = cast("asyncio.Transport", transport)
+        if isinstance(self._manager, _Server) and not self._manager.lets_in(self, connection):
+            connection.abort()
+        else:
+            super().connection_made(transport)
+
+    async def start(self) -> None:
+        """Handle its requests.
+
+        It may have ended before this task got its turn (Python before 3.12), which aiohttp does
+        not think of: each would be an error with a traceback in the log.
+        """
+        if self._manager is not None:
+            await super().start()
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -203,9 +218,9 @@ class _Server(web.Server):
     def __call__(self) -> RequestHandler:
         return _Handler(self, loop=self._loop, **self._kwargs)
 
-    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        super().connection_made(handler, transport)
-        self._guard.made(handler, transport)
+    def lets_in(self, handler: RequestHandler, transport: asyncio.Transport) -> bool:
+        """Whether there may be one more."""
+        return self._guard.lets_in(handler, transport)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)

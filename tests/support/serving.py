@@ -47,7 +47,8 @@ async def serve() -> AsyncIterator[Serve]:
             runner = make_runner(app, settings_)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls_of(settings_)).start()
+            backlog, tls = settings_.http_backlog_connections, tls_of(settings_)
+            await web.TCPSite(runner, "127.0.0.1", 0, backlog=backlog, ssl_context=tls).start()
             port = runner.addresses[0][1]
             return await stack.enter_async_context(ClientSession(f"http://127.0.0.1:{port}"))
 

@@ -1,10 +1,14 @@
 """From which address a request comes, also behind proxies."""
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from aiohttp import web
 
 FORWARDED_FOR = "X-Forwarded-For"
+
+REMEMBERED_MAX = 4_096
+"""Addresses whose reading is remembered, which takes longer than all else that is asked of one."""
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -47,12 +51,14 @@ def networks_of(names: list[str]) -> tuple[Network, ...]:
     return tuple(ip_network(name.strip()) for name in names if name.strip())
 
 
+@lru_cache(maxsize=REMEMBERED_MAX)
 def is_within(address: str, networks: tuple[Network, ...]) -> bool:
     """Whether an address lies in one of the networks; an empty one lies in none."""
     parsed = read_address(address) if networks else None
     return parsed is not None and any(parsed in network for network in networks)
 
 
+@lru_cache(maxsize=REMEMBERED_MAX)
 def read_address(text: str) -> Address | None:
     """Read an address; one of IPv4 that is written as IPv6 is the same address."""
     try:
