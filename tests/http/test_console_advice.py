@@ -181,7 +181,7 @@ def test_texts_name_what_the_documents_have() -> None:
         for way in (
             ".venv/bin/ostatok …",
             "--data .ostatok",
-            "docker compose run --rm --no-deps http …",
+            "docker compose run --rm --no-deps stream …",
         ):
             assert way in texts()["recovery.how"][language]
             assert way in runbook

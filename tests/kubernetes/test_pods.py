@@ -22,6 +22,7 @@ from support.kustomize import render
 from ostatok.cli import main
 from ostatok.errors import SettingsError
 from ostatok.settings import Settings
+from ostatok_http.doors.required import require_doors
 from ostatok_stream.watchdog import LOOP_SECONDS_MAX, TICK_SECONDS
 from ostatok_stream.worker import STOP_SECONDS_MAX
 
@@ -43,13 +44,15 @@ def test_the_variables_are_settings(there: Installation, part: str, settings: Se
 def test_all_parts_have_the_same_settings(there: Installation, part: str) -> None:
     """All are given the ConfigMap under the name that it has, and the same files of Secrets.
 
-    Only who connects to Postgres may differ, and with what password.
+    Only who connects to Postgres may differ, and with what password; and http alone knows senders.
     """
     (shared,) = there.of_kind("ConfigMap")
     settings = {name: text for name, text in shared["data"].items() if name != URL}
     assert there.environment(part).items() >= settings.items()
-    assert there.mounted(part) == there.mounted("http")
-    others = [item for item in there.items("http") if not item[0].startswith("ostatok-postgres")]
+    own = {f"{SECRETS}/sources.toml"} if part != "http" else set()
+    assert there.mounted(part) == there.mounted("http") - own
+    own_secrets = ("ostatok-postgres", "ostatok-senders")
+    others = [item for item in there.items("http") if not item[0].startswith(own_secrets)]
     assert there.items(part) >= set(others)
 
 
@@ -69,6 +72,16 @@ def test_each_part_has_its_role_and_no_others_password(
     owners = conninfo_to_dict(there.environment("migrate")[URL])
     assert connected["host"] == owners["host"]
     assert connected["dbname"] == owners["dbname"]
+
+
+def test_http_starts_with_its_doors(
+    there: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knows senders and readers; the one for trying it out says that it knows nobody."""
+    given = with_files(there.environment("http"), there.mounted("http"), tmp_path)
+    settings = settings_from(given, monkeypatch)
+    require_doors(settings)
+    assert (settings.sources is None) is settings.http_open_to_all
 
 
 def test_our_pods_run_our_commands(there: Installation, part: str) -> None:

@@ -106,11 +106,14 @@ def quantity(text: str) -> Decimal:
     return Decimal(found[1]) * _UNITS[found[2]]
 
 
+SENDERS = "[bank]\naccept = [{bearer = {tokens = ['a-token-that-is-long']}}]\n"
+
+
 def with_files(environment: Mapping[str, str], mounted: set[str], folder: Path) -> dict[str, str]:
     """Make the mounted files in ``folder``, and give the variables with their paths there."""
     given = dict(environment)
     for path in mounted:
         file = folder / Path(path).name
-        file.write_text("s3cret\n", encoding="ascii")
+        file.write_text(SENDERS if file.suffix == ".toml" else "s3cret\n", encoding="ascii")
         given = {name: str(file) if value == path else value for name, value in given.items()}
     return given

@@ -18,7 +18,7 @@ from ostatok_http.parts import Ports
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 WRITABLE = "/tmp"  # noqa: S108  # the one folder our containers write to
-SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|CREDENTIAL|AUTH")
+SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|CREDENTIAL|AUTH(?!ENTICATION$)")
 """What is in the name of a variable that holds a secret."""
 
 URL_WITH_PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")
