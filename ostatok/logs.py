@@ -132,13 +132,5 @@ def _stamp(_logger: object, _level: str, event: dict[str, Any]) -> dict[str, Any
     return {"timestamp": _now(), **event}
 
 
-def _renderer() -> structlog.dev.ConsoleRenderer:
-    """Render for a person, tracebacks without the values of variables.
-
-    Where `rich` is installed structlog would print them, and with them what is secret.
-    """
-    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-
-
 def _line(_logger: object, _level: str, text: str) -> str:
     return text + "\n"
