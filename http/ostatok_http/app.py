@@ -94,9 +94,7 @@ def create_app(settings: Settings, ports: Ports) -> web.Application:
     history = HistoryEndpoints(balances, balance, past)
     unapplied = Unapplied(ledger, topic, records)
     health = Health(journal, journal_check, ledger)
-    answering = Answering(settings, metrics, trail)
-    if traces:
-        answering = traces.answering(metrics, trail)
+    answering = traces.answering(metrics, trail) if traces else Answering(settings, metrics, trail)
     desk = LetterDesk(settings, journal, journal_check, watermark, trail)
     app = web.Application(middlewares=[answering.middleware], client_max_size=BODY_BYTES_MAX)
     app[FAST_PATH] = FastPath(answering, receiver.receive, guard.around_balance(balance.of))
