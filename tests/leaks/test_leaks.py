@@ -51,6 +51,12 @@ def test_what_was_planted_was_there(scene: Scene) -> None:
     assert leaks.found_in(scene.places["journal"], ["good body"])
 
 
+def test_a_look_into_a_worker_shows_no_values(scene: Scene) -> None:
+    """SIGUSR1 says where each thread is. Faust's own way has the values of all variables too."""
+    assert b"Current thread" in scene.places["logs"]
+    assert b"LOCAL VARIABLES" not in scene.places["logs"]
+
+
 def test_everything_was_driven(scene: Scene) -> None:
     """There were right answers and wrong ones, spans of both parts, tracebacks in both formats."""
     answers = scene.places["answers"]

@@ -78,7 +78,7 @@ class Scene:
         self._add("settings in print", settings.model_dump_json().encode())
         with System(settings, self._folder) as system:
             self._token = system.run("token", "create", "test", *_ALL_SCOPES).strip()
-            self.made["API token"] = self._token.rpartition("_")[2]
+            self.made["API token"] = self._token.split("_", 2)[2]
             said = system.run("user", "create", "anna", "--role", "operator", "--generate")
             self.made["password"] = said.strip().rpartition(" ")[2]
             http, stream = system.start_http(), system.start_stream()
