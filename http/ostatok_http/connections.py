@@ -38,15 +38,13 @@ _UNREADABLE = b'{"error": "Bad request"}'
 log = structlog.get_logger()
 
 
-def raise_open_files() -> int:
-    """Take as many open files as the system grants without asking; gives how many that is."""
+def raise_open_files() -> None:
+    """Take as many open files as the system grants without asking."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         # Systems that say "no limit" and don't mean it keep the old one.
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            soft = hard
-    return 1 << 31 if soft == resource.RLIM_INFINITY else soft
 
 
 class Connections:

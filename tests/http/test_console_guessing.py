@@ -1,7 +1,6 @@
 """Guessing at passwords through the console's login."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from threading import Event, Lock
 
 import argon2
@@ -18,7 +17,6 @@ from ostatok.settings import Settings
 from ostatok_http.console import login as login_module
 from ostatok_http.doors.throttle import AT_PLACE_MAX
 
-Started = Callable[[], Awaitable[ClientSession]]
 CLIENT = "X-Forwarded-For"
 
 

@@ -16,6 +16,7 @@ OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("u
 
 def row_of(metric: str) -> str:
     """What operations.md says of a metric."""
+    row: str
     (row,) = re.findall(rf"^\| `{metric}` \|(.*)$", OPERATIONS, re.MULTILINE)
     return row
 

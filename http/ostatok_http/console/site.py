@@ -37,8 +37,6 @@ from ostatok_http.refusals import FAILED, Refusal, refusal_of
 
 HOME = "/console"
 LOGIN = HOME + "/login/"
-TO_LOGIN = "to_login"
-"""The answer, in the metrics' words, to who has to log in first."""
 
 CSRF_FIELD = "csrf"
 """The field of each form that says from whose page it comes."""
@@ -120,7 +118,6 @@ class Site:
                     and request.method in _SAFE
                     and not is_stream
                 ):
-                    request[ANSWER] = TO_LOGIN
                     return redirect(f"{LOGIN}?{urlencode({'to': request.path_qs})}")
                 refusal = refusal_of(error, "console")
                 request[ANSWER] = refusal.name
