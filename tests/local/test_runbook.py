@@ -288,6 +288,7 @@ def test_both_are_lost(operator: Operator) -> None:
     with data_folder() as folder:
         with services_of(folder) as someone:
             someone.runs("topic", "restore", str(copy))
+            assert someone.whole.sql("SELECT 1 FROM pg_roles WHERE rolname = 'ostatok_http'")
         with running_up(folder) as whole:
             someone = Operator(whole)
             someone.waits_for(many)
