@@ -62,6 +62,11 @@ class Sender:
         self.kinds = JWT_KINDS if takes_jwt else frozenset[str]()
         """Kinds of body that are taken beside JSON."""
 
+    @property
+    def has_rate(self) -> bool:
+        """Whether he may send only so many a second."""
+        return self._bucket is not None
+
     def admit(self, request: web.BaseRequest) -> Sequence[_Way]:
         """Give the ways that may still be his, by all but the body, which need not be read else.
 
