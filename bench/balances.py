@@ -14,7 +14,8 @@ import psycopg
 
 from bench.cli import main
 from bench.lab import Lab
-from bench.load import Job, get, load, write_jobs
+from bench.load import Job, load, write_jobs
+from bench.messages import get
 from bench.payments import Mix, bodies, fill
 from bench.question import Figure, Figures, Question, Sides, Size
 from bench.serving import bare_aiohttp, ostatok_http, ostatok_stream

@@ -9,7 +9,8 @@ from pathlib import Path
 from bench.cli import main
 from bench.django_app import AGAINST, NAME, django_app
 from bench.lab import Lab
-from bench.load import Job, load, post, write_jobs
+from bench.load import Job, load, write_jobs
+from bench.messages import post
 from bench.outcomes import check_money, outcomes_of
 from bench.payments import Mix, bodies
 from bench.processor import cpu_seconds

@@ -15,7 +15,8 @@ from bench.applied import PROGRESS, anew, applied_per_second, reached
 from bench.balances import CONNECTIONS, path_of
 from bench.cli import main
 from bench.lab import Lab
-from bench.load import Job, get, load, write_jobs
+from bench.load import Job, load, write_jobs
+from bench.messages import get
 from bench.pages import pages_ms
 from bench.payments import Mix, bodies, fill
 from bench.question import BATCH_RECORDS, Figure, Figures, Question, Sides, Size

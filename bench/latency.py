@@ -10,7 +10,8 @@ import aiohttp
 from bench.balances import balances_of, path_of, until_applied
 from bench.cli import main
 from bench.lab import Lab
-from bench.load import Job, get, load, percentile, post, write_jobs
+from bench.load import Job, load, percentile, write_jobs
+from bench.messages import get, post
 from bench.payments import Mix, bodies
 from bench.question import Figure, Figures, Question, Sides, Size
 from bench.roundtrip import round_trip

@@ -52,17 +52,6 @@ class Result(msgspec.Struct, frozen=True):
     """Processor time of the load itself."""
 
 
-def post(path: str, body: bytes) -> bytes:
-    """A POST of JSON."""
-    head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
-    return b"%sContent-Length: %d\r\n\r\n%s" % (head.encode(), len(body), body)
-
-
-def get(path: str) -> bytes:
-    """A GET."""
-    return f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
-
-
 def write_jobs(path: Path, jobs: Iterable[Job]) -> Path:
     """Keep jobs in a file for any number of loads."""
     path.write_bytes(msgspec.msgpack.encode(list(jobs)))

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from bench.cli import main
 from bench.lab import Lab
-from bench.load import Job, Result, load, post, write_jobs
+from bench.load import Job, Result, load, write_jobs
+from bench.messages import post
 from bench.payments import Mix, bodies
 from bench.question import Figure, Figures, Question, Sides, Size
 from bench.serving import bare_aiohttp, ostatok_http

@@ -171,8 +171,11 @@ def http(workers: int | None, serve: str | None) -> None:
         return
     from ostatok.local.workers import serve_http  # noqa: PLC0415
     from ostatok.tracing import require  # noqa: PLC0415
+    from ostatok_http.doors.keys import require_keys  # noqa: PLC0415
 
-    require(settings)  # Here, or each of them would say so at each of its starts.
+    # Here, or each of them would say so at each of its starts.
+    require(settings)
+    require_keys(settings)
     asyncio.run(
         serve_http(
             host=settings.http_host,

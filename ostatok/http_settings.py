@@ -103,8 +103,8 @@ class HttpSettings(BaseSettings):
     )
     http_operators: bool = Field(
         False,
-        description="true: `/api/dead-letters/` and the console's decisions are on: "
-        "anyone who reaches the port can redrive and discard; nobody is asked who they are",
+        description="without `OSTATOK_HTTP_AUTHENTICATION`: true = `/api/dead-letters/` and the "
+        "console's decisions are on, for anyone who reaches the port",
     )
     http_names: str | None = Field(
         None,

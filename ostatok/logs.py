@@ -31,9 +31,10 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 # What JSON leaves as it is, and terminals, editors or Python's splitlines() take for more than
 # text: control characters of eight bits, ends of lines, and what turns the direction of writing.
-_OTHER_CONTROL = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+_OTHER_CONTROL = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _find_unseen = re.compile(f"[{_OTHER_CONTROL}]")
-_find_control = re.compile(f"[\x00-\x08\x0b-\x1f{_OTHER_CONTROL}]")
+_find_control = re.compile(f"[\x00-\x1f{_OTHER_CONTROL}]")
+_find_control_but_lines = re.compile(f"[\x00-\x09\x0b-\x1f{_OTHER_CONTROL}]")
 
 
 class _Sink:
@@ -95,7 +96,7 @@ def configure(settings: Settings) -> None:
     processors: list[Any] = (
         [structlog.processors.format_exc_info, _as_json]
         if sink.as_json
-        else [structlog.processors.add_log_level, _stamp, _for_people(), _line]
+        else [structlog.processors.add_log_level, _stamp, _only_seen, _for_people(), _line]
     )
     structlog.configure(
         processors=processors,
@@ -145,6 +146,14 @@ def _escaped(found: re.Match[str]) -> str:
     return f"\\u{ord(found[0]):04x}"
 
 
+def _only_seen(_logger: object, _level: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Write what can't be seen as JSON would; of lists and the like Python shows it so itself."""
+    return {
+        name: _find_control.sub(_escaped, value) if isinstance(value, str) else value
+        for name, value in event.items()
+    }
+
+
 def _for_people() -> structlog.dev.ConsoleRenderer:
     """Lines in colours. It writes values as Python would, and no values of local variables."""
     return structlog.dev.ConsoleRenderer(exception_formatter=_write_traceback)
@@ -152,7 +161,7 @@ def _for_people() -> structlog.dev.ConsoleRenderer:
 
 def _write_traceback(out: TextIO, exc_info: Any) -> None:
     """Set it off, so that no line of it, whoever wrote it, looks like an event."""
-    text = _find_control.sub(_escaped, "".join(traceback.format_exception(*exc_info)))
+    text = _find_control_but_lines.sub(_escaped, "".join(traceback.format_exception(*exc_info)))
     out.write("\n" + textwrap.indent(text.rstrip("\n"), "    ", lambda _line: True))
 
 

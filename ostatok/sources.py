@@ -72,6 +72,11 @@ class Jwt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
     age_seconds_max: Annotated[int, Meta(ge=1)] | None = None
     """How old it may be by its ``iat``, which it must have then; None for any age."""
+    claims: dict[str, str] = {}
+    """Claims that it must have, such as ``aud``, with what each must say, or have among others.
+
+    Whoever signs for others too says by them for whom: without, their webhooks would count here.
+    """
 
 
 class Bearer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,8 +120,8 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     accept: Annotated[tuple[Accept, ...], Meta(min_length=1, max_length=20)]
     requests_per_second: Annotated[float, Meta(gt=0)] | None = None
-    """What one `ostatok http` takes of it, at once as much as in a second; past it 429. None for
-    as much as comes."""
+    """What each http process takes of it, at once as much as in a second; past it 429. None for
+    as much as comes. Not divided by the processes: a sender may be at one of them alone."""
 
 
 def read_sources(text: str) -> dict[str, Source]:
@@ -124,7 +129,11 @@ def read_sources(text: str) -> dict[str, Source]:
     try:
         sources = msgspec.toml.decode(text, type=dict[str, Source])
     except msgspec.ValidationError as error:
-        raise ValueError(f"must be sources as docs/security.md shows: {error}") from None
+        # What a value is instead stands before " - at ", and may be a secret in a wrong place.
+        where = str(error).rpartition(" - at ")[2].strip("`") if " - at " in str(error) else "$"
+        raise ValueError(
+            f"must be sources as docs/security.md shows; what is not is at {where}"
+        ) from None
     except msgspec.DecodeError:
         raise ValueError("must be TOML: [bank], then [[bank.accept]]; it can't be read") from None
     if not sources:
@@ -155,10 +164,19 @@ def _check(accept: Accept) -> None:
     _check_secrets("bearer.tokens", accept.bearer.tokens if accept.bearer else ())
     _check_secrets("basic.passwords", accept.basic.passwords if accept.basic else ())
     for key in accept.jwt.keys if accept.jwt else ():
-        if not Path(key).is_file():
-            raise ValueError(f"jwt.keys must be readable files; there is none at {key}")
+        _check_file(key)
     if accept.client_certificate is not None:
         _check_certificate(accept.client_certificate)
+
+
+def _check_file(path: str) -> None:
+    """See that there is a file. What it is instead is not quoted: it may be the key itself."""
+    try:
+        is_there = Path(path).is_file()
+    except (OSError, ValueError):
+        is_there = False
+    if not is_there:
+        raise ValueError("jwt.keys must be paths of readable files; one of them is not")
 
 
 def _check_network(network: str) -> None:

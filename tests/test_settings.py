@@ -78,6 +78,25 @@ def test_no_part_of_a_password_is_taken_for_the_host(end: str) -> None:
     assert load(database_url="host=db password=a@b/c dbname=a@b").database_conninfo
 
 
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "jwt.keys = ['s3cret-{}']",
+        "jwt.keys = ['" + 300 * "s3cret-{}" + "']",
+        "hmac = {header = 'X', secrets = ['s3cret-{}'], encoding = 's3cret-{}'}",
+        "hmac = {header = 's3cret {}', secrets = ['s3cret-{}-that-is-long']}",
+        "bearer.tokens = ['s3cret-{}']",
+        "networks = ['s3cret-{}']",
+        "networks = [s3cret-{}]",
+    ],
+)
+def test_a_secret_in_a_wrong_place_is_not_quoted(accept: str) -> None:
+    """What is wrong is named by its place."""
+    with pytest.raises(SettingsError, match="OSTATOK_SOURCES") as refused:
+        load(sources=f"[bank]\n[[bank.accept]]\n{accept}\n")
+    assert "s3cret" not in str(refused.value)
+
+
 def test_every_secret_can_be_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """…_FILE for each of them, and for nothing else."""
     secrets = [

@@ -65,6 +65,15 @@ def test_a_weak_password_or_a_strange_name_is_refused(
     assert rows("SELECT count(*) FROM ostatok_service.console_user") == [(0,)]
 
 
+@pytest.mark.parametrize("of", [("create", "anna", "--role", "viewer"), ("password", "anna")])
+def test_where_nobody_can_be_asked_the_way_out_is_named(run: Run, of: tuple[str, ...]) -> None:
+    """As in a container without a terminal: a sentence and what helps, not click's Aborted."""
+    refused = run(*of)
+    assert (refused.exit_code, "Aborted" in refused.output) == (1, False)
+    assert "nobody to ask for the password" in refused.output
+    assert "--generate makes one" in refused.output
+
+
 def test_a_generated_password_is_printed_once(run: Run, rows: Rows) -> None:
     """And is the one that fits."""
     made = run("create", "anna", "--role", "viewer", "--generate")

@@ -66,7 +66,8 @@ def conninfo(
     options = " ".join(f"-c {key}={value}" for key, value in session.items())
     given_values = conninfo_to_dict(given)
     before = given_values.get("options") or ""
-    where = given_values.get("target_session_attrs") or ("read-write" if writes else "any")
+    # Who writes has to reach a primary, also when the URL prefers others for those who read.
+    where = "read-write" if writes else given_values.get("target_session_attrs") or "any"
     return make_conninfo(
         given,
         application_name=f"ostatok {name}",

@@ -46,8 +46,8 @@ from ostatok_http.refusals import (
 )
 
 RETRY_AFTER_SECONDS = 1
-UNNAMED = "console"
-"""The door of the routes without a name, which are the console's."""
+CONSOLE, NO_ROUTE = "console", "other"
+"""The doors of the console's pages, which have no names, and of an address that is no route."""
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 SERVER = "Ostatok"
@@ -162,12 +162,17 @@ class Answering:
         """Leave a denial in the trail: in this one place, whoever denied what."""
         identity = request.get(IDENTITY)
         self._trail.denied(
-            route or UNNAMED,
+            route or _door_of(request.path),
             "" if identity is None else identity.name,
             self._clients.of(request),
             request.get(DENIAL, name),
             request[REQUEST_ID],
         )
+
+
+def _door_of(path: str) -> str:
+    """Name the door of what has no route with a name: the console's pages, and no route at all."""
+    return CONSOLE if path == f"/{CONSOLE}" or path.startswith(f"/{CONSOLE}/") else NO_ROUTE
 
 
 def _new_request_id() -> str:

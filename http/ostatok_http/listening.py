@@ -12,16 +12,44 @@ from ostatok.errors import OstatokError, SettingsError
 from ostatok.setting_types import PREFIX
 from ostatok.settings import Settings
 
+HANDSHAKE_SECONDS = 10.0
+
+
+class _Site(web.TCPSite):
+    """As aiohttp's, but for how long a TLS handshake may take: a minute, if nobody says.
+
+    Until it is done the connection is nobody's, and under none of our limits.
+    """
+
+    async def start(self) -> None:
+        await web.BaseSite.start(self)
+        server = self._runner.server
+        assert server is not None  # noqa: S101  # the runner is set up
+        self._server = await asyncio.get_running_loop().create_server(
+            server,
+            self._host,
+            self._port,
+            ssl=self._ssl_context,
+            backlog=self._backlog,
+            reuse_port=self._reuse_port,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS if self._ssl_context else None,
+        )
+
 
 async def listen(
     runner: web.AppRunner,
     settings: Settings,
-    host: str,
-    port: int,
+    place: tuple[str, int],
     tls: ssl.SSLContext | None = None,
+    *,
+    names: str = "HTTP",
 ) -> None:
-    """Listen there. Raises :class:`OstatokError` when that is not possible."""
-    site = web.TCPSite(
+    """Listen there, which settings that begin with ``names`` say.
+
+    Raises :class:`OstatokError` when that is not possible.
+    """
+    host, port = place
+    site = _Site(
         runner,
         host,
         port,
@@ -35,11 +63,11 @@ async def listen(
         if error.errno == errno.EADDRINUSE:
             raise OstatokError(
                 f"Port {port} on {host} is in use.",
-                hint=f"Stop what listens there, or set {PREFIX}HTTP_PORT to another port.",
+                hint=f"Stop what listens there, or set {PREFIX}{names}_PORT to another port.",
             ) from error
         raise OstatokError(
             f"Listening on {host}, port {port}, is not possible: {error.strerror or error}.",
-            hint=f"See {PREFIX}HTTP_HOST and {PREFIX}HTTP_PORT.",
+            hint=f"See {PREFIX}{names}_HOST and {PREFIX}{names}_PORT.",
         ) from error
 
 

@@ -26,7 +26,6 @@ WEBHOOK_ANSWERS = (
     "invalid",
     "too_large",
     "too_slow",
-    "too_many",
     "unsupported",
     "full",
     "unavailable",
@@ -43,10 +42,7 @@ BALANCE_ANSWERS = (
     "not_allowed",
     "too_many",
     "behind",
-    "too_many",
     "invalid_parameters",
-    "unauthorized",
-    "not_allowed",
     "unavailable",
     "failed",
 )
@@ -77,7 +73,7 @@ class Metrics:
     def _make(self, registry: CollectorRegistry, settings: Settings) -> None:
         webhooks = Counter(
             "ostatok_http_webhooks",
-            "Webhooks of the bank, by what was answered",
+            "Webhooks, by what was answered",
             ["answer"],
             registry=registry,
         )

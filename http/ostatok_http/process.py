@@ -59,10 +59,15 @@ async def _serve(settings: Settings) -> None:
     await runner.setup()
     garbage.look_seldom()
     try:
-        await listen(runner, settings, settings.http_host, settings.http_port, tls_of(settings))
+        await listen(runner, settings, (settings.http_host, settings.http_port), tls_of(settings))
         if settings.http_metrics_port is not None:
             await looks.setup()
-            await listen(looks, settings, settings.http_metrics_host, settings.http_metrics_port)
+            await listen(
+                looks,
+                settings,
+                (settings.http_metrics_host, settings.http_metrics_port),
+                names="HTTP_METRICS",
+            )
         host, port = runner.addresses[0][:2]
         log.info("http_listening", host=host, port=port, worker=settings.http_worker)
         await stopping.wait()

@@ -154,10 +154,7 @@ def _new_password(name: str, *, generate: bool) -> tuple[str, Callable[[], None]
     if generate:
         made = passwords.generate()
         return passwords.Passwords().hash(made), lambda: click.echo(f"Password, shown once: {made}")
-    # Never an argument: those of a process are seen by every other one.
-    typed = click.prompt(
-        f"Password of {name}", hide_input=True, confirmation_prompt="The same again", err=True
-    )
+    typed = _ask_password(name)
     if (reason := passwords.weakness(typed, name)) is not None:
         raise OstatokError(
             f"The password {reason}.",
@@ -165,6 +162,23 @@ def _new_password(name: str, *, generate: bool) -> tuple[str, Callable[[], None]
             "--generate makes one.",
         )
     return passwords.Passwords().hash(typed), lambda: None
+
+
+def _ask_password(name: str) -> str:
+    # Never an argument: those of a process are seen by every other one.
+    try:
+        typed: str = click.prompt(
+            f"Password of {name}", hide_input=True, confirmation_prompt="The same again", err=True
+        )
+    except click.Abort as error:
+        # Ctrl-C aborts too, and is left alone: that somebody is there to ask.
+        if not isinstance(error.__context__, EOFError):
+            raise
+        raise OstatokError(
+            "There is nobody to ask for the password: standard input is at its end.",
+            hint="--generate makes one.",
+        ) from None
+    return typed
 
 
 def _done(what: str, about: str) -> "Trailed":

@@ -67,11 +67,13 @@ async def up(data: Path, *, host: str, port: int, http: int, stream: int) -> Non
     tracing.require(wanted)
     folder = DataFolder(data)
     if http:
-        require_doors(
-            wanted.model_copy(
-                update={"http_host": host, "http_port": port, **open_to_all(wanted, host)}
-            )
-        )
+        own = {"http_host": host, "http_port": port, **open_to_all(wanted, host)}
+        require_doors(wanted.model_copy(update=own))
+        if wanted.sources is not None or wanted.http_tls_certificate_file is not None:
+            # Loaded only here: a start has no time for it.
+            from ostatok_http.doors.keys import require_keys  # noqa: PLC0415
+
+            require_keys(wanted)
     tls = wanted.http_tls_certificate_file is not None
     with folder.held(processes.base_url(host, port, tls=tls)):
         check_port(host, port, hint="Give another one, for instance --port 8123.")
@@ -204,7 +206,7 @@ class _System:
 def _doors(wanted: Settings, host: str, port: int) -> str:
     """Say in one line who is let in."""
     reach = f"who reaches {host}:{port}"
-    if is_loopback(host):
+    if _is_alone(wanted, host):
         reach += ", which is this machine alone"
     anyone = f"anyone {reach}"
     if wanted.sources is None and not wanted.http_authentication:
@@ -216,12 +218,17 @@ def _doors(wanted: Settings, host: str, port: int) -> str:
     return f"Webhooks are taken from {senders}; all else is for {readers}."
 
 
+def _is_alone(wanted: Settings, host: str) -> bool:
+    """Whether nobody but this machine reaches the port: a proxy that is named brings others."""
+    return is_loopback(host) and wanted.http_trusted_proxies is None
+
+
 def open_to_all(wanted: Settings, host: str) -> dict[str, str]:
     """Give the settings that are on by themselves when nobody but this machine reaches the port.
 
     Not those that the caller has set.
     """
-    if not is_loopback(host):
+    if not _is_alone(wanted, host):
         return {}
     given = wanted.model_fields_set
     return {name: text for name, text in _FOR_THIS_MACHINE.items() if name not in given}

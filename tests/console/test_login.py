@@ -101,10 +101,10 @@ def test_a_viewer_has_no_form(console: Console, open_page: Open) -> None:
     page.get_by_label("Пароль").fill("не тот пароль, что нужен")
     with page.expect_response(lambda answer: answer.status == 401):
         page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("не подходят друг к другу")
+    expect(page.get_by_role("alert")).to_contain_text("Неверное имя или пароль")
     assert not serious(page)
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_contain_text("Решать может оператор")
     assert page.get_by_role("checkbox").count() == 0
-    assert page.get_by_role("link", name="След").count() == 0
+    assert page.get_by_role("link", name="Журнал аудита").count() == 0

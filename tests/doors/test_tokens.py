@@ -25,7 +25,7 @@ class Store:
 
     def __init__(self) -> None:
         self.tokens = [ALLOWED]
-        self.is_away = False
+        self.is_away = self.is_standby = False
         self.used: list[Mapping[str, float]] = []
 
     async def load(self, known: str) -> Loaded:
@@ -36,7 +36,9 @@ class Store:
         return Loaded(digest, None if digest == known else self.tokens)
 
     async def note_use(self, used: Mapping[str, float]) -> None:
-        """Note it."""
+        """Note it, unless the database takes no writes."""
+        if self.is_standby:
+            raise LedgerUnavailable
         self.used.append(used)
 
 
@@ -75,6 +77,18 @@ async def test_what_was_known_stands_for_a_minute_and_no_longer() -> None:
     store.is_away = False
     await tokens.look()
     assert who(tokens, **bearer(TOKEN)) == "token crm"
+
+
+async def test_a_standby_knows_tokens_and_notes_no_use() -> None:
+    """Who may read does not depend on what can't be written there."""
+    store, clock = Store(), Clock()
+    store.is_standby = True
+    tokens = Tokens(store, clock)
+    for _ in range(3):
+        await tokens.look()
+        assert who(tokens, **bearer(TOKEN)) == "token crm"
+        clock.seconds += TRUSTED_SECONDS_MAX
+    assert store.used == []
 
 
 async def test_a_revoked_token_is_forgotten_also_where_it_was_seen() -> None:

@@ -150,6 +150,40 @@ async def test_a_signature_holds_for_a_time(
     assert await post(client, signed(payload, rsa, "RS256")) == status
 
 
+@pytest.mark.parametrize(
+    ("claims", "status"),
+    [
+        ({"aud": "ours", "iss": "bank"}, 200),
+        ({"aud": ["others", "ours"], "iss": "bank"}, 200),
+        ({"aud": "others", "iss": "bank"}, 401),
+        ({"aud": ["others"], "iss": "bank"}, 401),
+        ({"aud": "ours"}, 401),
+        ({"aud": {"ours": 1}, "iss": "bank"}, 401),
+        ({}, 401),
+    ],
+)
+async def test_what_was_signed_for_others_is_refused(
+    serve: Serve, tmp_path: Path, rsa: RSAPrivateKey, claims: dict[str, Any], status: int
+) -> None:
+    """A bank's key signs for all its clients: one of them could send his own webhooks here."""
+    more = ", claims = {aud = 'ours', iss = 'bank'}"
+    client = await serve(sources=sources(tmp_path, pem(rsa), more))
+    assert await post(client, signed(claiming(**claims), rsa, "RS256")) == status
+
+
+async def test_a_sender_changes_over_to_signed_bodies(
+    serve: Serve, journal: RecordingJournal, tmp_path: Path, rsa: RSAPrivateKey
+) -> None:
+    """The way of before still holds for both, and whichever stands first: nobody gets a 400."""
+    old = "[[bank.accept]]\nnetworks = ['127.0.0.0/8']\n"
+    new = sources(tmp_path, pem(rsa))
+    for both in (old + new, new + old):
+        client = await serve(journal=journal, sources=both)
+        assert await post(client, signed(GOOD, rsa, "RS256")) == 200
+        assert await post(client, GOOD, "application/json") == 200
+    assert [value for _, value, _ in journal.records] == [GOOD] * 4
+
+
 async def test_a_signed_body_that_is_no_payment_is_a_400(
     serve: Serve, tmp_path: Path, rsa: RSAPrivateKey
 ) -> None:

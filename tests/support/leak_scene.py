@@ -26,7 +26,9 @@ COMMANDS = (
     ("rebuild",),
     ("dead-letters", "list"),
     ("token", "list"),
-    ("trail", "list"),
+    ("trail",),
+    ("user", "list"),
+    ("roles",),
 )
 _ALL_SCOPES = ("--scope", "balance:read", "--scope", "history:read", "--scope", "operator")
 QUICK = {
@@ -64,8 +66,8 @@ class Scene:
         self._collector = collector
         self._folder = folder
         self.places: dict[str, bytes] = {}
-        self.token = ""
-        """What `ostatok token create` showed, this once."""
+        self.made: dict[str, str] = {}
+        """What was made meanwhile and shown once: a token, a password, a session."""
         self.environment = b""
         """What the http process was started with: the one place where secrets are on purpose."""
 
@@ -75,10 +77,14 @@ class Scene:
         self._add("settings in print", f"{settings} {settings!r} {settings.model_dump()}".encode())
         self._add("settings in print", settings.model_dump_json().encode())
         with System(settings, self._folder) as system:
-            self.token = system.run("token", "create", "test", *_ALL_SCOPES).strip()
+            self._token = system.run("token", "create", "test", *_ALL_SCOPES).strip()
+            self.made["API token"] = self._token.split("_", 2)[2]
+            said = system.run("user", "create", "anna", "--role", "operator", "--generate")
+            self.made["password"] = said.strip().rpartition(" ")[2]
             http, stream = system.start_http(), system.start_stream()
             self._wait_known()
             self._add("answers", *self._driven(settings.http_port))
+            self._log_in()
             self._trace()
             self._fail(system)
             stream.send_signal(signal.SIGUSR1)
@@ -102,16 +108,29 @@ class Scene:
         return (self._folder / name).read_bytes()
 
     def _driven(self, port: int) -> list[bytes]:
-        exchanges = leaks.drive(port, self.token)
+        exchanges = leaks.drive(port, self._token)
         return [f"{one.asked}\n".encode() + one.answer for one in exchanges]
 
     def _wait_known(self) -> None:
         """Wait until the service has looked which tokens work."""
-        port, path, known = self._settings.http_port, leaks.ENDPOINTS[0], f"Bearer {self.token}"
+        port, path, known = self._settings.http_port, leaks.ENDPOINTS[0], f"Bearer {self._token}"
         wait_until(
             lambda: leaks.ask(port, "GET", path, known=known).answer.startswith(b"404"),
             "the token is known",
         )
+
+    def _log_in(self) -> None:
+        """See every page as somebody who is logged in, and try to be with what is no password."""
+        port = self._settings.http_port
+        for name in ("anna", "nobody", leaks.TYPED):
+            leaks.log_in(port, name, leaks.TYPED)
+        cookies = leaks.log_in(port, "anna", self.made["password"]).get_all("Set-Cookie", [])
+        pairs = [one.partition(";")[0] for one in cookies]
+        self.made |= dict(pair.split("=", 1) for pair in pairs)
+        assert {"ostatok_session", "ostatok_browser"} <= set(self.made)
+        seen = [leaks.ask(port, "GET", path, Cookie="; ".join(pairs)) for path in leaks.PAGES]
+        assert b"anna" in seen[0].answer
+        self._add("answers", *(one.answer for one in seen))
 
     def _trace(self) -> None:
         """See that spans of both parts are among what was collected."""
@@ -124,7 +143,7 @@ class Scene:
         with system.session() as session:
             session.execute("REVOKE SELECT ON organization FROM CURRENT_USER")
             failed = [
-                leaks.ask(port, "GET", path, known=f"Bearer {self.token}")
+                leaks.ask(port, "GET", path, known=f"Bearer {self._token}")
                 for path in (leaks.ENDPOINTS[0], leaks.PAGES[0], leaks.PAGES[1])
             ]
             session.execute("GRANT SELECT ON organization TO CURRENT_USER")

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 from ostatok.setting_types import PREFIX
 from support.payments import body
@@ -58,7 +59,7 @@ basic = {{ user = "partner", passwords = ["{planted("sources")}"] }}
 SENT: Mapping[str, str] = {
     "Authorization": f"Bearer ost_{planted('token')}",
     "Proxy-Authorization": "Basic " + base64.b64encode(planted("proxy").encode()).decode(),
-    "Cookie": f"session={planted('session')}; ostatok_theme=dark",
+    "Cookie": f"ostatok_session={planted('session')}; ostatok_theme=dark",
     "Webhook-Signature": f"v1,{planted('signature')}",
     "X-Api-Key": planted("key"),
     "X-CSRF-Token": planted("csrf"),
@@ -68,7 +69,12 @@ SENT: Mapping[str, str] = {
 QUERY = f"token={planted('query')}"
 """What some put into an address, where it should never be."""
 
-SECRET_NAMES = (*SETTINGS, "token", "proxy", "session", "signature", "key", "csrf", "query")
+TYPED = planted("typed")
+"""A password that somebody types: where it is wrong, and where the name belongs."""
+
+SECRET_NAMES = (
+    *(*SETTINGS, "token", "proxy", "session", "signature", "key", "csrf", "query", "typed"),
+)
 SECRETS = {name: planted(name) for name in SECRET_NAMES}
 
 CONTENT = {"good body": planted("good body"), "bad body": planted("bad body")}
@@ -122,15 +128,20 @@ class Exchange(NamedTuple):
     answer: bytes
 
 
-def ask(
-    port: int, method: str, path: str, content: bytes | None = None, known: str | None = None
+def ask(  # as HTTP has it
+    port: int,
+    method: str,
+    path: str,
+    content: bytes | None = None,
+    known: str | None = None,
+    **headers_: str,
 ) -> Exchange:
     """Ask a service, with every secret that a client can send in a header.
 
     ``known`` is an Authorization that is right.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS_MAX)
-    headers = {**SENT, "Authorization": known or SENT["Authorization"]}
+    headers = {**SENT, "Authorization": known or SENT["Authorization"], **headers_}
     try:
         connection.request(method, path, content, headers)
         answer = connection.getresponse()
@@ -207,6 +218,23 @@ def drive(port: int, token: str) -> list[Exchange]:
     for number, request in enumerate(broken_requests()):
         done.append(Exchange(f"broken request {number}", raw(port, request)))
     return done
+
+
+def log_in(port: int, name: str, password: str) -> http.client.HTTPMessage:
+    """Log in to the console, as a browser does; gives the head of what came back."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS_MAX)
+    form = urlencode({"name": name, "password": password})
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Origin": f"http://127.0.0.1:{port}",
+    }
+    try:
+        connection.request("POST", "/console/login/", form, headers)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.headers
+    finally:
+        connection.close()
 
 
 def broken_requests() -> list[bytes]:

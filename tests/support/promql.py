@@ -82,8 +82,9 @@ def _matches(matcher: Any, labels: Mapping[str, str]) -> bool:
     value = labels.get(matcher.name, "")
     if matcher.op == parser.MatchOp.Equal:
         return bool(value == matcher.value)
-    if matcher.op == parser.MatchOp.Re:
-        return re.fullmatch(matcher.value, value) is not None
+    if matcher.op in (parser.MatchOp.Re, parser.MatchOp.NotRe):  # They have no hash.
+        is_match = re.fullmatch(matcher.value, value) is not None
+        return is_match is (matcher.op == parser.MatchOp.Re)
     raise Unsupported(f"the matcher {matcher}")
 
 

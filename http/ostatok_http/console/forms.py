@@ -6,22 +6,26 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 from multidict import MultiDict
 
+from ostatok.errors import InvalidParameters
 from ostatok.payment import BODY_BYTES_MAX
 from ostatok_http.bodies import BODY_SECONDS_MAX
 
+FORM = "application/x-www-form-urlencoded"
 FORM_BYTES_MAX = 4 * BODY_BYTES_MAX
 """A corrected body, each of its bytes written as up to three."""
 
 
 async def read_form(request: web.Request, bytes_max: int = FORM_BYTES_MAX) -> MultiDict[str]:
     """Read the form that was posted. Raises HTTPRequestEntityTooLarge, and HTTPRequestTimeout."""
-    if request.content_type != "application/x-www-form-urlencoded":
+    if request.content_type != FORM or (request.charset or "utf-8").lower() != "utf-8":
         raise web.HTTPUnsupportedMediaType
     try:
         async with asyncio.timeout(BODY_SECONDS_MAX):
             posted = await request.clone(client_max_size=bytes_max).post()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
+    except UnicodeDecodeError:
+        raise InvalidParameters({"": "the form is not UTF-8"}) from None
     return MultiDict((name, value) for name, value in posted.items() if isinstance(value, str))
 
 

@@ -17,8 +17,9 @@ from ostatok_http.unapplied import Unapplied
 
 
 class Reads(NamedTuple):
-    """What the console looks up, by a share of the service's connections."""
+    """What the console looks up, by a share of the service's connections; and that share."""
 
+    connections: Connections
     browser: Browser
     history: History
     runs: RunReader
@@ -29,6 +30,7 @@ class Reads(NamedTuple):
         """Leave the other connections to balances: a page may take longer than they can wait."""
         share = Share(settings, pool)
         return cls(
+            share,
             Browser(settings, share),
             History(settings, share),
             RunReader(settings, share),

@@ -1,5 +1,6 @@
 """The document of the HTTP API, OpenAPI 3.1: made of the types, limits and refusals of the code."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ from ostatok import __version__
 from ostatok.setting_types import PREFIX
 from ostatok.settings import Settings
 from ostatok_http import health, letter_shapes, refusals, schemas, shapes
+from ostatok_http.answers import UNLIMITED
 from ostatok_http.documents import headers, operators, public, security, webhooks
 from ostatok_http.documents.endpoint import Endpoint
 
@@ -59,6 +61,8 @@ def document(settings: Settings) -> dict[str, Any]:
         endpoints = list(map(security.guarded, endpoints))
     else:
         tags[operators.OPERATORS] += _OPEN
+    if settings.http_client_requests_per_second is not None:
+        endpoints = list(map(_limited, endpoints))
     used = {one.tag for one in endpoints}
     return {
         "openapi": VERSION,
@@ -79,6 +83,13 @@ def document(settings: Settings) -> dict[str, Any]:
             **({"securitySchemes": security.SCHEMES} if settings.http_authentication else {}),
         },
     }
+
+
+def _limited(endpoint: Endpoint) -> Endpoint:
+    """Say that a client who asks too often is refused, where that is so."""
+    if endpoint.name in UNLIMITED or refusals.TOO_MANY in endpoint.refusals:
+        return endpoint
+    return replace(endpoint, refusals=(*endpoint.refusals, refusals.TOO_MANY))
 
 
 def _paths(endpoints: list[Endpoint]) -> dict[str, Any]:

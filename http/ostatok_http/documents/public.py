@@ -2,11 +2,7 @@
 
 from typing import Any
 
-from ostatok_http.answers import (
-    APPLIED_HEADER,
-    OUTCOME_HEADER,
-    STALE_HEADER,
-)
+from ostatok_http.answers import APPLIED_HEADER, STALE_HEADER
 from ostatok_http.documents import examples, headers
 from ostatok_http.documents.answers import Good, ref
 from ostatok_http.documents.endpoint import Endpoint
@@ -49,7 +45,6 @@ _READ = (APPLIED_HEADER, headers.CACHE_CONTROL)
 _READ_MAYBE = (STALE_HEADER, PREFERENCE_APPLIED)
 _MISSED = {404: (*_READ, *_READ_MAYBE)}
 _READ_REFUSALS = (INVALID_PARAMETERS, ORGANIZATION_NOT_FOUND, BEHIND, UNAVAILABLE)
-_OUTCOME = (PREFERENCE_APPLIED, OUTCOME_HEADER)
 
 
 OPENMETRICS = "application/openmetrics-text"

@@ -56,16 +56,7 @@ def _webhook(
             "none, nobody knows: repeat it, the operation_id protects it."
         ),
         headers=of_request,
-        body={
-            "required": True,
-            "description": "application/json in UTF-8, without a Content-Encoding.",
-            "content": {
-                JSON: {
-                    "schema": {"$ref": "#/components/schemas/Payment"},
-                    "examples": {"usual": {"value": examples.PAYMENT}},
-                }
-            },
-        },
+        body=_body(sender),
         goods=[
             Good(
                 "The journal has it.",
@@ -85,9 +76,25 @@ def _webhook(
         refusals=(
             *(INVALID, TOO_SLOW, CONFLICT, TOO_LARGE, UNSUPPORTED, REFUSED),
             *(FULL, UNAVAILABLE, MISMATCH),
-            *(() if settings.sources is None else (UNAUTHORIZED, TOO_MANY)),
+            *(() if settings.sources is None else (UNAUTHORIZED,)),
+            *((TOO_MANY,) if sender.has_rate else ()),
         ),
-        sometimes={
-            **dict.fromkeys((409, 422), (*OUTCOME, POSITION_HEADER)),
-        },
+        sometimes=dict.fromkeys((409, 422), (*OUTCOME, POSITION_HEADER)),
     )
+
+
+def _body(sender: Sender) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        JSON: {
+            "schema": {"$ref": "#/components/schemas/Payment"},
+            "examples": {"usual": {"value": examples.PAYMENT}},
+        }
+    }
+    signed = {"type": "string", "description": "A JWT, whose claims are the payment."}
+    content |= {kind: {"schema": signed} for kind in sorted(sender.kinds)}
+    kinds = " or ".join(content)
+    return {
+        "required": True,
+        "description": f"{kinds} in UTF-8, without a Content-Encoding.",
+        "content": content,
+    }

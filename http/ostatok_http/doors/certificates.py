@@ -11,8 +11,11 @@ from urllib.parse import unquote
 from aiohttp import web
 from cryptography.x509 import (
     DNSName,
+    DuplicateExtension,
     ExtensionNotFound,
+    InvalidVersion,
     SubjectAlternativeName,
+    UnsupportedGeneralNameType,
     load_der_x509_certificate,
 )
 
@@ -80,6 +83,6 @@ def _read(der: bytes) -> _Shown | None:
         dns = names.get_values_for_type(DNSName)
     except ExtensionNotFound:
         dns = []
-    except ValueError:
+    except (ValueError, DuplicateExtension, InvalidVersion, UnsupportedGeneralNameType):
         return None
     return _Shown(hashlib.sha256(der).hexdigest(), frozenset(name.lower() for name in dns))

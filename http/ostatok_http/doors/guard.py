@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 
 from ostatok.errors import NotAllowed
 from ostatok.settings import Settings
-from ostatok_db.pool import WritePool
+from ostatok_db.pool import Connections
 from ostatok_db.tokens import TokenStore
 from ostatok_http.doors.identity import BALANCE_READ, HISTORY_READ, OPERATOR, Identity
 from ostatok_http.doors.tokens import Tokens
@@ -42,9 +42,9 @@ class Guard:
         self._tokens = tokens
 
     @classmethod
-    def make(cls, settings: Settings, writes: WritePool) -> Self:
+    def make(cls, settings: Settings, reads: Connections, writes: Connections) -> Self:
         """Give what the settings want."""
-        return cls(Tokens(TokenStore(writes)) if settings.http_authentication else None)
+        return cls(Tokens(TokenStore(reads, writes)) if settings.http_authentication else None)
 
     async def __aenter__(self) -> None:
         if self._tokens is not None:

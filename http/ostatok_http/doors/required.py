@@ -21,9 +21,14 @@ def require_doors(settings: Settings) -> None:
     if (settings.serves("api") or settings.serves("console")) and not settings.http_authentication:
         missing.append(f"{PREFIX}HTTP_AUTHENTICATION=true, for anyone could read all balances")
     if missing:
+        where = f"{settings.http_host}, port {settings.http_port}"
+        who = (
+            f"Proxies of {PREFIX}HTTP_TRUSTED_PROXIES bring others to {where}"
+            if is_loopback(settings.http_host)
+            else f"Others than this machine reach {where}"
+        )
         raise SettingsError(
-            f"Others than this machine reach {settings.http_host}, port {settings.http_port}, and "
-            f"nobody is asked who he is. Set {'; and '.join(missing)}.",
+            f"{who}, and not everybody is asked who he is. Set {'; and '.join(missing)}.",
             hint=f"docs/security.md shows how. If whoever reaches the port may do all that, say so "
             f"with {PREFIX}HTTP_OPEN_TO_ALL=true.",
         )

@@ -35,6 +35,7 @@ class Sent(NamedTuple):
 
 
 class _Way(NamedTuple):
+    number: int
     of_head: Sequence[tuple[str, OfHead]]
     of_body: Sequence[tuple[str, OfBody]]
     open_signed: Callable[[bytes], bytes | None] | None
@@ -44,25 +45,27 @@ class _Way(NamedTuple):
 class Sender:
     """One source, at its own address."""
 
-    def __init__(
-        self, name: str, source: Source | None, clients: Clients, *, share: int = 1
-    ) -> None:
-        """Be ``source``; None for one that nobody is asked to prove.
-
-        ``share``: processes that its rate is for together.
-        """
+    def __init__(self, name: str, source: Source | None, clients: Clients) -> None:
+        """Be ``source``; None for one that nobody is asked to prove."""
         self.name = name
         accepts = source.accept if source is not None else ()
-        self._ways = [_way(accept, clients) for accept in accepts]
+        ways = [_way(number, accept, clients) for number, accept in enumerate(accepts, 1)]
+        # First those that look into the body: by another one a JWT would be taken for the payment.
+        self._ways = sorted(ways, key=lambda way: way.open_signed is None)
         self._is_open = source is None
         self._challenge = ", ".join(dict.fromkeys(_challenge(one, name) for one in accepts))
         rate = None if source is None else source.requests_per_second
         self._bucket = None
         if rate is not None:
-            self._bucket = Buckets(rate / share, max(1, ceil(rate / share)), keys_max=1)
+            self._bucket = Buckets(rate, ceil(rate), keys_max=1)
         takes_jwt = any(way.open_signed for way in self._ways)
         self.kinds = JWT_KINDS if takes_jwt else frozenset[str]()
         """Kinds of body that are taken beside JSON."""
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether he may send only so many a second."""
+        return self._bucket is not None
 
     def admit(self, request: web.BaseRequest) -> Sequence[_Way]:
         """Give the ways that may still be his, by all but the body, which need not be read else.
@@ -73,12 +76,12 @@ class Sender:
             return ()
         reasons = []
         ways = []
-        for number, way in enumerate(self._ways, 1):
+        for way in self._ways:
             wrong = next((name for name, holds in way.of_head if not holds(request)), None)
             if wrong is None:
                 ways.append(way)
             else:
-                reasons.append(f"{number}: {wrong}")
+                reasons.append(f"{way.number}: {wrong}")
         if not ways:
             raise self._refusal(reasons)
         return ways
@@ -88,16 +91,16 @@ class Sender:
         if self._is_open:
             return Sent(body, None)
         reasons = []
-        for number, way in enumerate(ways, 1):
+        for way in ways:
             wrong = next((name for name, holds in way.of_body if not holds(request, body)), None)
             if wrong is not None:
-                reasons.append(f"{number}: {wrong}")
+                reasons.append(f"{way.number}: {wrong}")
             elif way.open_signed is None:
                 return Sent(body, None)
             elif (payload := way.open_signed(body)) is not None:
                 return Sent(payload, body)
             else:
-                reasons.append(f"{number}: jwt")
+                reasons.append(f"{way.number}: jwt")
         raise self._refusal(reasons)
 
     def count(self) -> None:
@@ -125,12 +128,10 @@ def senders_of(settings: Settings) -> list[Sender]:
     if settings.sources is None:
         return [Sender(BANK, None, clients)]
     found = read_sources(settings.sources.get_secret_value())
-    return [
-        Sender(name, source, clients, share=settings.http_workers) for name, source in found.items()
-    ]
+    return [Sender(name, source, clients) for name, source in found.items()]
 
 
-def _way(accept: Accept, clients: Clients) -> _Way:
+def _way(number: int, accept: Accept, clients: Clients) -> _Way:
     of_head: list[tuple[str, OfHead]] = []
     of_body: list[tuple[str, OfBody]] = []
     if accept.networks:
@@ -156,7 +157,7 @@ def _way(accept: Accept, clients: Clients) -> _Way:
         from ostatok_http.doors.signed_bodies import SignedBodies  # noqa: PLC0415
 
         open_signed = SignedBodies(accept.jwt).open
-    return _Way(of_head, of_body, open_signed)
+    return _Way(number, of_head, of_body, open_signed)
 
 
 def _challenge(accept: Accept, name: str) -> str:

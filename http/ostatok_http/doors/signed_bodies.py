@@ -47,6 +47,7 @@ class SignedBodies:
         """Read the keys. Raises :class:`SettingsError`."""
         self._keys = [key for path in wanted.keys for key in _keys_of(Path(path))]
         self._age_seconds_max = wanted.age_seconds_max
+        self._claims = wanted.claims
         self._jws = PyJWS()
         if unwanted := {key.algorithm for key in self._keys} - set(wanted.algorithms):
             raise SettingsError(f"A key of jwt.keys is for {unwanted.pop()}, not in algorithms.")
@@ -62,7 +63,9 @@ class SignedBodies:
         except (jwt.PyJWTError, ValueError):
             return None
         payload = self._verified(token, kid)
-        return payload if payload is not None and self._holds_now(payload) else None
+        if payload is None or not self._holds_now(payload) or not self._is_for_us(payload):
+            return None
+        return payload
 
     def _verified(self, token: bytes, kid: Any) -> bytes | None:
         for key in self._keys:
@@ -75,6 +78,16 @@ class SignedBodies:
                 continue
             return bytes(opened["payload"])
         return None
+
+    def _is_for_us(self, payload: bytes) -> bool:
+        """Whether it claims all that it must (RFC 8725, sections 3.8 and 3.9)."""
+        if not self._claims:
+            return True
+        try:
+            claims = msgspec.json.decode(payload, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False
+        return all(_says(claims.get(name), wanted) for name, wanted in self._claims.items())
 
     def _holds_now(self, payload: bytes) -> bool:
         try:
@@ -94,6 +107,11 @@ class SignedBodies:
         return claims.iat is not None and now <= claims.iat + self._age_seconds_max
 
 
+def _says(given: Any, wanted: str) -> bool:
+    """Whether a claim says something: by itself, or, as ``aud`` may, among others."""
+    return wanted in given if isinstance(given, list) else given == wanted
+
+
 def _keys_of(path: Path) -> Iterable[_Key]:
     """Read a file of PEM, a JWK, or a set of JWKs (RFC 7517)."""
     wrong = f"{path}, of jwt.keys, is no public key"
@@ -108,7 +126,9 @@ def _keys_of(path: Path) -> Iterable[_Key]:
             keys = [(None, load_pem_x509_certificate(text).public_key())]
         else:
             keys = [(None, load_pem_public_key(text))]
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+    except OSError as error:
+        raise SettingsError(f"{path}, of jwt.keys, can't be read: {error.strerror}.") from error
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise SettingsError(f"{wrong}.", hint=hint) from error
     except (jwt.PyJWTError, UnsupportedAlgorithm) as error:
         raise SettingsError(f"{wrong}.", hint=hint) from error

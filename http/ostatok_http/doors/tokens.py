@@ -89,6 +89,7 @@ class Tokens:
         self._seen: dict[str, _Held] = {}
         self._trusted_until = -math.inf
         self._trouble = ""
+        self._is_noted = True
 
     def identify(self, request: web.BaseRequest) -> Identity:
         """Give who asks, and keep it on the request.
@@ -159,7 +160,14 @@ class Tokens:
             held = {one.id: _Held(one, self._held.get(one.id)) for one in found.tokens}
             self._held, self._seen, self._digest = held, {}, found.digest
         self._trusted_until = began_at + TRUSTED_SECONDS_MAX
-        await self._note_use()
+        try:
+            await self._note_use()
+            self._is_noted = True
+        except LedgerError as error:
+            # As on a standby, which takes no writes: whoever is let in does not depend on it.
+            if self._is_noted:
+                log.warning("token_use_not_noted", reason=str(error))
+            self._is_noted = False
 
     async def _note_use(self) -> None:
         used = [one for one in self._held.values() if one.used_at > one.noted_at + USE_SECONDS]

@@ -64,7 +64,7 @@ class _Tally:
         if not self.times:
             self.first_at, self.request_id = now, request_id
         self.times += 1
-        self.last_at = now
+        self.last_at = max(self.first_at, now)  # A clock can be put back.
 
     def take(self, kind: _Kind) -> Trailed:
         """Give the row for what was counted, and begin anew."""

@@ -1,0 +1,160 @@
+"""What doors cost: webhooks that are signed, and balances that are read by a token."""
+
+import asyncio
+import random
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+
+from pydantic import SecretStr
+from standardwebhooks import Webhook
+
+from bench.balances import CONNECTIONS as READERS
+from bench.balances import balances_of, path_of, until_applied
+from bench.cli import main
+from bench.lab import Lab
+from bench.load import Job, load, write_jobs
+from bench.messages import get, post
+from bench.payments import Mix, bodies, fill
+from bench.question import Figure, Figures, Question, Sides, Size
+from bench.serving import bare_aiohttp, ostatok_http, ostatok_stream
+from bench.webhooks import CONNECTIONS, PATH, acknowledged_per_second, all_200, write_webhooks
+from ostatok import api_token
+from ostatok.settings import Settings
+from ostatok_db.tokens import Token, TokenSession
+
+SECRET = "whsec_" + "YmVuY2g" * 6  # of the bench alone
+SOURCES = f"[bank]\naccept = [{{standard_webhooks = {{secrets = ['{SECRET}']}}}}]"
+BALANCE = "balance:read"
+
+
+def write_signed(path: Path, mix: Mix) -> Path:
+    """Make the file of webhooks that is due now: a signature holds for five minutes."""
+    webhook, now = Webhook(SECRET), datetime.now(UTC)
+
+    def signed(number: int, body: bytes) -> Job:
+        message = f"msg_{number}"
+        headers = {
+            "webhook-id": message,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": webhook.sign(message, now, body.decode()),
+        }
+        return Job([post(PATH, body, headers)])
+
+    return write_jobs(path, (signed(number, body) for number, (_, body) in enumerate(bodies(mix))))
+
+
+@asynccontextmanager
+async def signed_webhooks(lab: Lab, size: Size, *, against: str) -> AsyncIterator[Sides]:
+    """Sides: our receiver that checks signatures, and ``against``: bare.py, or itself, open."""
+    mix = Mix(size.of(100_000, 3_000), size.of(10_000, 200))
+    warmup = mix.payments // 20
+    settings = await lab.new_settings()
+    guarded = settings.model_copy(update={"sources": SecretStr(SOURCES)})
+    unsigned = await asyncio.to_thread(write_webhooks, lab.folder / "webhooks", mix)
+
+    async def ours() -> Figures:
+        signed = await asyncio.to_thread(write_signed, lab.folder / "signed", mix)
+        rate = await acknowledged_per_second(lab, guarded, signed, warmup=warmup)
+        return {"acknowledged": rate}
+
+    async def itself() -> Figures:
+        rate = await acknowledged_per_second(lab, settings, unsigned, warmup=warmup)
+        return {"acknowledged": rate}
+
+    async def bare() -> Figures:
+        async with bare_aiohttp(lab) as port:
+            result = await load(port, unsigned, connections=CONNECTIONS, warmup=warmup)
+        assert all_200(result) == mix.payments
+        return {"acknowledged": result.per_second}
+
+    await itself()  # As in webhooks.py: a broker that has just started is slow.
+    yield Sides(ours, bare if against == "bare" else itself)
+
+
+@asynccontextmanager
+async def guarded_balances(lab: Lab, size: Size, *, against: str) -> AsyncIterator[Sides]:
+    """Sides: our balances, read by a token, and ``against``: bare.py, or itself, open."""
+    mix = Mix(size.of(50_000, 1_000), size.of(10_000, 200))
+    settings = await lab.new_settings()
+    guarded = settings.model_copy(update={"http_authentication": True})
+    await asyncio.to_thread(fill, settings, mix)
+    balances = await asyncio.to_thread(balances_of, bodies(mix))
+    async with ostatok_stream(lab, settings):
+        await until_applied(settings, mix.payments, sum(balances.values(), Decimal()))
+    token = await asyncio.to_thread(_make_token, settings)
+    reads = size.of(150_000, 3_000)
+    asked = random.Random(2).choices(list(balances), k=reads)
+    jobs = partial(_write_reads, lab.folder, asked)
+    open_jobs, token_jobs = jobs({}), jobs({"Authorization": f"Bearer {token}"})
+
+    async def ours() -> Figures:
+        async with ostatok_http(lab, guarded) as port:
+            result = await load(port, token_jobs, connections=READERS, warmup=reads // 20)
+        assert all_200(result) == reads
+        return {"reads": result.per_second}
+
+    async def theirs() -> Figures:
+        service = bare_aiohttp(lab) if against == "bare" else ostatok_http(lab, settings)
+        async with service as port:
+            result = await load(port, open_jobs, connections=READERS, warmup=reads // 20)
+        assert all_200(result) == reads
+        return {"reads": result.per_second}
+
+    yield Sides(ours, theirs)
+
+
+def _write_reads(folder: Path, inns: list[str], headers: Mapping[str, str]) -> Path:
+    name = "guarded" if headers else "open"
+    return write_jobs(folder / name, (Job([get(path_of(inn), headers)]) for inn in inns))
+
+
+def _make_token(settings: Settings) -> str:
+    new = api_token.make()
+    now = datetime.now(UTC)
+    token = Token(new.id, "bench", [BALANCE], None, now, "bench", None, None, None)
+    with closing(TokenSession.connect(settings)) as session:
+        session.create(token, api_token.hash_of(new.text), host="bench")
+    return new.text
+
+
+_ACKNOWLEDGED = f"webhooks acknowledged/s, {CONNECTIONS} connections"
+_READS = f"balance reads/s, {READERS} connections"
+
+QUESTIONS = (
+    Question(
+        "webhooks-signed",
+        ours="one http process on Kafka that checks signatures (Standard Webhooks)",
+        against="an aiohttp handler that only reads and decodes",
+        figures={"acknowledged": Figure(_ACKNOWLEDGED, "/s", at_least=0.8)},
+        sides=partial(signed_webhooks, against="bare"),
+    ),
+    Question(
+        "webhooks-signed-cost",
+        ours="one http process on Kafka that checks signatures (Standard Webhooks)",
+        against="itself, open to all",
+        figures={"acknowledged": Figure(_ACKNOWLEDGED, "/s")},
+        sides=partial(signed_webhooks, against="itself"),
+    ),
+    Question(
+        "balances-token",
+        ours="one http process on Postgres that asks for a token",
+        against="an aiohttp handler that answers a constant",
+        figures={"reads": Figure(_READS, "/s", at_least=0.7)},
+        sides=partial(guarded_balances, against="bare"),
+    ),
+    Question(
+        "balances-token-cost",
+        ours="one http process on Postgres that asks for a token",
+        against="itself, open to all",
+        figures={"reads": Figure(_READS, "/s")},
+        sides=partial(guarded_balances, against="itself"),
+    ),
+)
+
+if __name__ == "__main__":
+    sys.exit(main({one.name: one for one in QUESTIONS}))
