@@ -63,8 +63,10 @@ class Connections:
                 hint=f"{PREFIX}HTTP_CONNECTIONS_MAX is {wanted}: raise `ulimit -n`.",
             )
         counts.limit(self._max)
-        # Whatever the limit of all came down to, one client does not have all of them.
-        self._of_client_max = min(settings.http_client_connections_max, max(1, self._max // 2))
+        self._of_client_max = settings.http_client_connections_max
+        if self._max < wanted:
+            # Whatever the limit of all came down to, one client does not have all of them.
+            self._of_client_max = min(self._of_client_max, max(1, self._max // 2))
         self._proxies = networks_of((settings.http_trusted_proxies or "").split(","))
         self._by_client: Counter[str] = Counter()
         self._clients: dict[RequestHandler, str] = {}

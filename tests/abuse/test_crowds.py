@@ -96,7 +96,9 @@ def test_one_client_does_not_have_them_all(start: Start, port: int) -> None:
 
 def test_a_proxy_of_ours_has_no_limit_of_its_own(start: Start, port: int) -> None:
     """All clients come by it."""
-    process = start(http_client_connections_max=100, http_trusted_proxies="127.0.0.0/8")
+    process = start(
+        http_client_connections_max=100, http_trusted_proxies="127.0.0.0/8", http_open_to_all=True
+    )
     wait_alive(port, process)
     with crowd(port, 300, ASKED) as many:
         assert many.still_open() == 300
@@ -147,6 +149,7 @@ async def test_behind_a_proxy_each_client_has_its_own_bucket(serve: Serve) -> No
         http_client_requests_per_second=0.01,
         http_client_requests_burst=2,
         http_trusted_proxies="127.0.0.1",
+        http_open_to_all=True,
     )
     for one in ("198.51.100.1", "198.51.100.2"):
         asked = await statuses_of(client, 3, **{"X-Forwarded-For": f"10.9.8.7, {one}"})

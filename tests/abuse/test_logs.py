@@ -121,7 +121,7 @@ def hostile_requests() -> Iterator[bytes]:
 
 async def test_nothing_a_client_writes_is_a_line_of_the_log(start: Start, port: int) -> None:
     """Every line of the process is one of its own events, and has no sign that nobody sees."""
-    process = start(http_trusted_proxies="127.0.0.1", log_format="json")
+    process = start(http_trusted_proxies="127.0.0.1", http_open_to_all=True, log_format="json")
     wait_alive(port, process)
     target = Target("service", port)
     async with asyncio.TaskGroup() as group:
