@@ -24,7 +24,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     given = getattr(config, "workerinput", None)  # pytest-xdist's; None in the only process.
     if given is not None:
-        own = int(given["workerid"].removeprefix("gw"))
+        # One that comes in the place of another has the next number.
+        own = int(given["workerid"].removeprefix("gw")) % given["workercount"]
         for port in PORTS:
             if port % given["workercount"] != own:
                 keep(port)

@@ -42,5 +42,5 @@ async def test_the_documents_describe_what_is_served(serve: Serve) -> None:
     client = await serve(sources=accept.format("bank") + accept.format("other-bank"))
     async with client.get("/api/openapi.json") as answer:
         paths = (await answer.json())["paths"]
-    assert {"401", "429"} <= set(paths["/api/webhook/bank/"]["post"]["responses"])
+    assert "401" in paths["/api/webhook/bank/"]["post"]["responses"]
     assert "/api/webhook/other-bank/" in paths
