@@ -45,6 +45,7 @@ OF_THE_CLIENT = ("python_info", "python_gc_")
 UNITS = (
     "bytes",
     "connections",
+    "conflicts",
     "fds",
     "letters",
     "matches",
