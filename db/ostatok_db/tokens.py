@@ -66,14 +66,13 @@ class Loaded(NamedTuple):
 class TokenStore:
     """Tokens, for a service. All raise :class:`LedgerUnavailable`."""
 
-    def __init__(self, reads: Connections, writes: Connections) -> None:
-        """Read them where everything is read, which may be a standby; write to the primary."""
-        self._reads = reads
+    def __init__(self, writes: Connections) -> None:
+        """Ask by these connections, which are of a primary."""
         self._writes = writes
 
     async def load(self, known: str) -> Loaded:
         """Give the tokens that work, unless they are the ``known`` ones."""
-        async with self._reads.connection() as connection:
+        async with self._writes.connection() as connection:
             cursor = await connection.execute(queries["load_tokens"], {"known": known})
             rows = await cursor.fetchall()
         digest = rows[0][0]

@@ -56,7 +56,7 @@ class Parts:
         journal, topic, records, ledger, past, reads, writes = ports
         self.metrics = Metrics(settings)
         self.trail = Trail(TrailStore(writes))
-        self.guard = Guard.make(settings, writes, writes)
+        self.guard = Guard.make(settings, writes)
         self._traces = Traces.make(settings)
         self._watermark = Watermark.open(settings)
         self._progress = Progress(ledger, settings.http_requests_max)

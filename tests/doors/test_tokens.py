@@ -25,7 +25,7 @@ class Store:
 
     def __init__(self) -> None:
         self.tokens = [ALLOWED]
-        self.is_away = self.is_standby = False
+        self.is_away = self.takes_no_writes = False
         self.used: list[Mapping[str, float]] = []
 
     async def load(self, known: str) -> Loaded:
@@ -37,7 +37,7 @@ class Store:
 
     async def note_use(self, used: Mapping[str, float]) -> None:
         """Note it, unless the database takes no writes."""
-        if self.is_standby:
+        if self.takes_no_writes:
             raise LedgerUnavailable
         self.used.append(used)
 
@@ -79,10 +79,10 @@ async def test_what_was_known_stands_for_a_minute_and_no_longer() -> None:
     assert who(tokens, **bearer(TOKEN)) == "token crm"
 
 
-async def test_a_standby_knows_tokens_and_notes_no_use() -> None:
-    """Who may read does not depend on what can't be written there."""
+async def test_who_is_let_in_does_not_depend_on_noting_it() -> None:
+    """Where nothing can be written, who is known is let in, and nothing is noted."""
     store, clock = Store(), Clock()
-    store.is_standby = True
+    store.takes_no_writes = True
     tokens = Tokens(store, clock)
     for _ in range(3):
         await tokens.look()

@@ -81,7 +81,7 @@ async def test_guesses_are_counted(pool: WritePool, monkeypatch: pytest.MonkeyPa
 
 async def test_tokens_are_known_and_their_use_is_noted(pool: WritePool, roled: Settings) -> None:
     """And with that a token is all that it was: http makes none, and revives none."""
-    store = TokenStore(pool, pool)
+    store = TokenStore(pool)
     loaded = await store.load("")
     assert loaded.tokens is not None
     await store.note_use({"abc": 1_777_000_000.0})

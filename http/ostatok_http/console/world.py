@@ -17,9 +17,8 @@ from ostatok_http.unapplied import Unapplied
 
 
 class Reads(NamedTuple):
-    """What the console looks up, by a share of the service's connections; and that share."""
+    """What the console looks up, by a share of the service's connections."""
 
-    connections: Connections
     browser: Browser
     history: History
     runs: RunReader
@@ -30,7 +29,6 @@ class Reads(NamedTuple):
         """Leave the other connections to balances: a page may take longer than they can wait."""
         share = Share(settings, pool)
         return cls(
-            share,
             Browser(settings, share),
             History(settings, share),
             RunReader(settings, share),

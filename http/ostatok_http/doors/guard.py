@@ -42,9 +42,9 @@ class Guard:
         self._tokens = tokens
 
     @classmethod
-    def make(cls, settings: Settings, reads: Connections, writes: Connections) -> Self:
+    def make(cls, settings: Settings, writes: Connections) -> Self:
         """Give what the settings want."""
-        return cls(Tokens(TokenStore(reads, writes)) if settings.http_authentication else None)
+        return cls(Tokens(TokenStore(writes)) if settings.http_authentication else None)
 
     async def __aenter__(self) -> None:
         if self._tokens is not None:

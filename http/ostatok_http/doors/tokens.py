@@ -164,7 +164,7 @@ class Tokens:
             await self._note_use()
             self._is_noted = True
         except LedgerError as error:
-            # As on a standby, which takes no writes: whoever is let in does not depend on it.
+            # Who is let in does not depend on it.
             if self._is_noted:
                 log.warning("token_use_not_noted", reason=str(error))
             self._is_noted = False
