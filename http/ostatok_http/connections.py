@@ -18,8 +18,7 @@ from aiohttp.web_protocol import RequestHandler
 from ostatok.setting_types import PREFIX
 from ostatok.settings import Settings
 from ostatok_http.connection_counts import ConnectionCounts
-from ostatok_http.doors.buckets import counted_as
-from ostatok_http.doors.clients import is_within, networks_of
+from ostatok_http.doors.clients import household_of, is_within, peer_of, proxies_of
 
 HEAD_SECONDS_MAX = 10.0
 """How long a new connection may take to send the whole head of its first request."""
@@ -67,7 +66,7 @@ class Connections:
         if self._max < wanted:
             # Whatever the limit of all came down to, one client does not have all of them.
             self._of_client_max = min(self._of_client_max, max(1, self._max // 2))
-        self._proxies = networks_of((settings.http_trusted_proxies or "").split(","))
+        self._proxies = proxies_of(settings.http_trusted_proxies)
         self._by_client: Counter[str] = Counter()
         self._clients: dict[RequestHandler, str] = {}
         self._new: dict[RequestHandler, float] = {}
@@ -123,9 +122,8 @@ class Connections:
 
     def _client_of(self, transport: asyncio.Transport) -> str:
         """Whose connections are counted together; our own proxies' are nobody's."""
-        peer = transport.get_extra_info("peername")
-        address = str(peer[0]) if peer else ""
-        return "" if is_within(address, self._proxies) else counted_as(address)
+        address = peer_of(transport)
+        return "" if is_within(address, self._proxies) else household_of(address)
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()

@@ -4,7 +4,7 @@ import tracemalloc
 
 import pytest
 
-from ostatok_http.doors.buckets import KEYS_MAX, Buckets, counted_as
+from ostatok_http.doors.buckets import KEYS_MAX, Buckets
 
 GROWTH_BYTES_MAX = 1024 * 1024
 DISTINCT = 5 * KEYS_MAX
@@ -72,18 +72,3 @@ def test_however_many_clients_come_they_need_no_more_memory() -> None:
     assert peak_bytes - full_bytes < GROWTH_BYTES_MAX
     assert len(buckets) <= KEYS_MAX
     assert busy > 0
-
-
-@pytest.mark.parametrize(
-    ("address", "whose"),
-    [
-        ("203.0.113.7", "203.0.113.7"),
-        ("2001:db8::1", counted_as("2001:db8::ffff")),
-        ("2001:db8:0:0:ffff::", counted_as("2001:db8::1")),
-        ("", ""),
-    ],
-)
-def test_an_address_of_ipv6_is_counted_by_its_network(address: str, whose: str) -> None:
-    """Whoever has one has 2**64 of them."""
-    assert counted_as(address) == whose
-    assert counted_as("2001:db8::1") != counted_as("2001:db8:0:1::1")

@@ -6,7 +6,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
-from ostatok_http.doors.clients import Clients
+from ostatok_http.doors.clients import Clients, household_of
 
 OURS = "10.0.0.0/8, fd00::/8"
 CLIENT = "203.0.113.7"
@@ -72,3 +72,33 @@ def test_what_a_client_writes_itself_is_not_believed(
 def test_without_proxies_of_ours_nobody_is_believed() -> None:
     """Which is how it is until somebody names them."""
     assert client("10.0.0.1", CLIENT, trusted=None) == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("address", "whose"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("2001:db8::1", household_of("2001:db8::ffff")),
+        ("2001:db8:0:0:ffff::", household_of("2001:db8::1")),
+        ("", ""),
+    ],
+)
+def test_an_address_of_ipv6_is_counted_by_its_network(address: str, whose: str) -> None:
+    """Whoever has one has 2**64 of them."""
+    assert household_of(address) == whose
+    assert household_of("2001:db8::1") != household_of("2001:db8:0:1::1")
+
+
+@pytest.mark.parametrize(
+    ("client", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("", ""),
+    ],
+)
+def test_a_household_has_one_network(client: str, network: str) -> None:
+    """Of IPv6 whoever has one address there has as many as he likes."""
+    assert household_of(client) == network

@@ -20,7 +20,6 @@ from ostatok_http.doors.throttle import (
     Throttle,
     guess_of,
     is_known,
-    network_of,
     new_mark,
 )
 
@@ -181,18 +180,3 @@ async def test_counts_are_few_however_many_guess(
     for _ in range(10):
         await waits(throttle, HERE, mark=new_mark(ANNA))
     assert rows("SELECT count(*) FROM ostatok_service.login_failure") == [(10,)]
-
-
-@pytest.mark.parametrize(
-    ("client", "network"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("", ""),
-    ],
-)
-def test_a_household_has_one_network(client: str, network: str) -> None:
-    """Of IPv6 whoever has one address there has as many as he likes."""
-    assert network_of(client) == network

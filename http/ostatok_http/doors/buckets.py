@@ -2,14 +2,12 @@
 
 import time
 from collections.abc import Callable
-from functools import lru_cache
-from ipaddress import IPv6Address
 
 from aiohttp import web
 
 from ostatok.errors import TooManyRequests
 from ostatok.settings import Settings
-from ostatok_http.doors.clients import Clients, read_address
+from ostatok_http.doors.clients import Clients, household_of
 
 KEYS_MAX = 65_536
 """Clients that are remembered at once; one that is forgotten begins anew with a full bucket."""
@@ -81,13 +79,6 @@ class ClientLimit:
 
     def take(self, request: web.BaseRequest) -> None:
         """Count a request. Raises :class:`TooManyRequests` past the limit."""
-        seconds = self._buckets.take(counted_as(self._clients.of(request)))
+        seconds = self._buckets.take(household_of(self._clients.of(request)))
         if seconds:
             raise TooManyRequests(after_seconds=seconds)
-
-
-@lru_cache(maxsize=4_096)
-def counted_as(address: str) -> str:
-    """Give whom an address is counted as: of IPv6, whoever has one has the 2**64 around it."""
-    parsed = read_address(address)
-    return f"{int(parsed) >> 64:x}::/64" if isinstance(parsed, IPv6Address) else address

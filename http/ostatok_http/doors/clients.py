@@ -1,5 +1,6 @@
 """From which address a request comes, also behind proxies."""
 
+from asyncio import BaseTransport
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -10,6 +11,8 @@ FORWARDED_FOR = "X-Forwarded-For"
 REMEMBERED_MAX = 4_096
 """Addresses whose reading is remembered, which takes longer than all else that is asked of one."""
 
+HOUSEHOLD_BITS = 64
+
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
@@ -19,7 +22,7 @@ class Clients:
 
     def __init__(self, trusted_proxies: str | None) -> None:
         """Believe the proxies of these networks, which are separated by commas."""
-        self._trusted = networks_of((trusted_proxies or "").split(","))
+        self._trusted = proxies_of(trusted_proxies)
 
     def of(self, request: web.BaseRequest) -> str:
         """Give the address as text; empty when it can't be told.
@@ -27,7 +30,7 @@ class Clients:
         Each proxy adds, at the end of X-Forwarded-For, whom it was asked by. So that is read from
         its end, as long as one of ours has written it: what stands before that, anyone can write.
         """
-        peer = _peer_of(request)
+        peer = peer_of(request.transport)
         if not self._trusted or not is_within(peer, self._trusted):
             return peer
         asked_by = ",".join(request.headers.getall(FORWARDED_FOR, [])).split(",")
@@ -43,7 +46,7 @@ class Clients:
 
     def is_by_proxy(self, request: web.BaseRequest) -> bool:
         """Whether the connection is one of our own proxies'."""
-        return is_within(_peer_of(request), self._trusted)
+        return is_within(peer_of(request.transport), self._trusted)
 
 
 def networks_of(names: list[str]) -> tuple[Network, ...]:
@@ -68,8 +71,25 @@ def read_address(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _peer_of(request: web.BaseRequest) -> str:
-    transport = request.transport
+@lru_cache(maxsize=REMEMBERED_MAX)
+def household_of(address: str) -> str:
+    """Give whom an address is counted as: itself, and of IPv6 the network that one household has.
+
+    Whoever has one address there has 2**64 of them.
+    """
+    parsed = read_address(address)
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed.packed, HOUSEHOLD_BITS), strict=False))
+    return address if parsed is None else str(parsed)
+
+
+def proxies_of(setting: str | None) -> tuple[Network, ...]:
+    """Read the setting that names our own proxies; None for none."""
+    return networks_of((setting or "").split(","))
+
+
+def peer_of(transport: BaseTransport | None) -> str:
+    """Give the address at the other end of a connection; empty when it can't be told."""
     peer = None if transport is None else transport.get_extra_info("peername")
     address = read_address(str(peer[0])) if peer else None
     return "" if address is None else str(address)

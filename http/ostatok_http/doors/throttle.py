@@ -17,12 +17,11 @@ import hmac
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
-from ipaddress import IPv6Address, ip_network
 from typing import NamedTuple
 
 from ostatok.errors import TooManyRequests
 from ostatok_db.logins import Account, Failures, Tally
-from ostatok_http.doors.clients import read_address
+from ostatok_http.doors.clients import household_of
 
 AT_PLACE_MAX = 5
 """Guesses at one name from one address before the next has to wait."""
@@ -37,8 +36,6 @@ AT_NAME_MAX = 200
 """Guesses at one name, from wherever, from which on each address has one."""
 
 WAIT_SECONDS_MAX = 900.0
-NETWORK_BITS = 64
-"""Of IPv6: whoever has one address there has all of these."""
 
 MARK_CHARACTERS_MAX = 200
 
@@ -88,7 +85,7 @@ def guess_of(name: str, client: str, account: Account | None, mark: str) -> Gues
     """Say by what a guess at a name is counted, from an address, in a browser with a mark."""
     if account is not None and is_known(account, mark):
         return Guess(_key("browser", name, mark), None, None)
-    network = network_of(client)
+    network = household_of(client)
     return Guess(_key("place", name, network), _key("address", network), _key("name", name))
 
 
@@ -107,14 +104,6 @@ def is_known(account: Account, mark: str) -> bool:
         return False
     number, _, signed = mark.partition(".")
     return hmac.compare_digest(_sign(account, number), signed)
-
-
-def network_of(client: str) -> str:
-    """Give whose address it is: itself, and of IPv6 the network that one household has."""
-    address = read_address(client)
-    if isinstance(address, IPv6Address):
-        return str(ip_network((address.packed, NETWORK_BITS), strict=False))
-    return client if address is None else str(address)
 
 
 def _sign(account: Account, number: str) -> str:
