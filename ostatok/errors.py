@@ -31,6 +31,7 @@ OstatokError
 """
 
 from collections.abc import Mapping
+from math import ceil
 
 
 class OstatokError(Exception):
@@ -92,6 +93,11 @@ class TooManyRequests(AccessError):
         """Keep when he may ask again."""
         super().__init__(message)
         self.after_seconds = after_seconds
+
+    @property
+    def retry_after(self) -> str:
+        """The same as the header Retry-After has it: whole seconds, one at the least."""
+        return str(max(1, ceil(self.after_seconds)))
 
 
 class DeadLetterError(OstatokError):

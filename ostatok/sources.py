@@ -33,7 +33,10 @@ STANDARD_WEBHOOKS_PREFIX = "whsec_"
 TOLERANCE_SECONDS_MAX = 300
 """What Standard Webhooks recommends, and its library has."""
 
-OF_OUR_OWN = frozenset({"redrive", "reseed"})
+REDRIVE = "redrive"
+"""The source of a redriven record whose dead one had none."""
+
+OF_OUR_OWN = frozenset({REDRIVE, "reseed"})
 """Sources of records that no sender sent."""
 
 _Several = Annotated[tuple[str, ...], Meta(min_length=1, max_length=20)]

@@ -10,14 +10,12 @@ from typing import Protocol
 from ostatok.errors import InvalidPayment, NotRedrivable
 from ostatok.journal import headers_of, key_of
 from ostatok.payment import Payment, parse
+from ostatok.sources import REDRIVE
 from ostatok_db.content import Content
 from ostatok_db.dead_letters import DeadLetters, Decision, Letter
 
 REDRIVES_HEADER = "ostatok-redrives"
 """Names the dead record that another is published for: ``<partition>:<offset>``."""
-
-SOURCE = "redrive"
-"""The source of a record whose dead one had none."""
 
 
 class Writer(Protocol):
@@ -90,4 +88,4 @@ class Redrive:
 def _source(headers: Iterable[tuple[bytes, bytes | None]]) -> str:
     given = dict(headers).get(b"source") or b""
     text = given.decode(errors="replace")
-    return text if text and text.isprintable() else SOURCE
+    return text if text and text.isprintable() else REDRIVE

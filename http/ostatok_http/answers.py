@@ -6,7 +6,6 @@ the short body.
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from math import ceil
 from random import getrandbits
 from typing import NoReturn, TypeVar
 
@@ -195,7 +194,7 @@ def _response(refusal: Refusal, error: Exception, request: web.BaseRequest) -> w
     if refusal.status == 503:
         headers[hdrs.RETRY_AFTER] = str(RETRY_AFTER_SECONDS)
     if isinstance(error, TooManyRequests):
-        headers[hdrs.RETRY_AFTER] = str(max(1, ceil(error.after_seconds)))
+        headers[hdrs.RETRY_AFTER] = error.retry_after
     if isinstance(error, NotAuthenticated) and error.challenge is not None:
         headers[hdrs.WWW_AUTHENTICATE] = error.challenge
     if not wants_problem(request.headers.getall(hdrs.ACCEPT, [])):

@@ -103,7 +103,7 @@ class Login:
         except TooManyRequests as error:
             request[ANSWER], request[DENIAL] = TOO_MANY.name, str(error)
             response = self._form(request, target, name or "", error)
-            response.headers[hdrs.RETRY_AFTER] = str(max(1, ceil(error.after_seconds)))
+            response.headers[hdrs.RETRY_AFTER] = error.retry_after
             return response
         except NotAuthenticated as error:
             request[ANSWER], request[DENIAL] = UNAUTHORIZED.name, str(error)

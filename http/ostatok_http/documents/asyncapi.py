@@ -8,9 +8,9 @@ from typing import Any
 from ostatok import __version__
 from ostatok.journal import FORMAT, HEADER_CHARACTERS_MAX, PARTITIONER, SIGNED
 from ostatok.settings import Settings
+from ostatok.sources import REDRIVE
 from ostatok.tracing import TRACEPARENT
 from ostatok_db.redrive import REDRIVES_HEADER
-from ostatok_db.redrive import SOURCE as REDRIVE
 from ostatok_http import schemas
 from ostatok_http.answers import JSON
 from ostatok_http.documents.examples import MOMENT, PAYMENT
