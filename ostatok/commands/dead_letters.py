@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ostatok.commands.options import as_text, me, moment, of_up, settings_of
+from ostatok.commands.options import as_text, echo_all, me, moment, of_up, settings_of
 from ostatok.commands.trail import doing, opened
 from ostatok.errors import NotRedrivable, OstatokError
 
@@ -55,14 +55,8 @@ def list_(*, everything: bool, as_json: bool, **which: Any) -> None:
     """List dead letters that nobody has decided about, the earliest first."""
     with _opened(which) as (letters, wanted):
         found = _find(letters, wanted(decided=None if everything else False), LISTED_MAX)
-    if as_json:
-        click.echo(as_text(found))
-        return
-    for letter in found:
-        operation = letter.operation_id or "-"
-        line = f"{letter.position:>12}  {letter.received_at:%Y-%m-%d %H:%M:%S}Z  {operation:36}"
-        click.echo(f"{line}  {letter.reason}{_decided(letter)}")
-    click.echo(f"{len(found)} dead letters" + (" and more." if len(found) == LISTED_MAX else "."))
+    end = f"{len(found)} dead letters" + (" and more." if len(found) == LISTED_MAX else ".")
+    echo_all(found, _line, end, as_json=as_json)
 
 
 @dead_letters.command()
@@ -233,6 +227,12 @@ def _read_position(text: str) -> tuple[int, int]:
         return read_position(text)
     except ValueError as error:
         raise click.BadParameter(f"{text} {error}") from None
+
+
+def _line(letter: "Letter") -> str:
+    operation = letter.operation_id or "-"
+    line = f"{letter.position:>12}  {letter.received_at:%Y-%m-%d %H:%M:%S}Z  {operation:36}"
+    return f"{line}  {letter.reason}{_decided(letter)}"
 
 
 def _decided(letter: "Letter") -> str:

@@ -5,7 +5,7 @@ import getpass
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -99,3 +99,13 @@ def as_text(value: Any) -> str:
     import msgspec  # noqa: PLC0415
 
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def echo_all(found: Sequence[T], line_of: Callable[[T], str], end: str, *, as_json: bool) -> None:
+    """Print what was found: all of it as JSON, or a line each and what stands at the end."""
+    if as_json:
+        click.echo(as_text(found))
+        return
+    for one in found:
+        click.echo(line_of(one))
+    click.echo(end)

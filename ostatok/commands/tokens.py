@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ostatok.commands.options import as_text, me, moment, of_up, settings_of
+from ostatok.commands.options import as_text, echo_all, me, moment, of_up, settings_of
 
 if TYPE_CHECKING:
     from ostatok_db.tokens import Token, TokenSession
@@ -88,12 +88,7 @@ def list_(*, everything: bool, as_json: bool, data: Path | None) -> None:
     """List the tokens that work: who has which, what it allows, and when it was last used."""
     with _opened(data) as tokens:
         found = tokens.find(everything=everything)
-    if as_json:
-        click.echo(as_text(found))
-        return
-    for one in found:
-        click.echo(_line(one))
-    click.echo(f"{len(found)} tokens.")
+    echo_all(found, _line, f"{len(found)} tokens.", as_json=as_json)
 
 
 @token.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ostatok.commands.options import as_text, moment, of_up, settings_of
+from ostatok.commands.options import echo_all, moment, of_up, settings_of
 from ostatok.errors import LedgerError, OstatokError
 
 if TYPE_CHECKING:
@@ -57,12 +57,8 @@ def trail(  # noqa: PLR0913  # one for each option
     )
     with closing(TrailSession.connect(settings_of(data))) as session:
         found = session.find(which, limit)
-    if as_json:
-        click.echo(as_text(found))
-        return
-    for row in found:
-        click.echo(_line(row))
-    click.echo(f"{len(found)} rows" + (", and more before." if len(found) == limit else "."))
+    end = f"{len(found)} rows" + (", and more before." if len(found) == limit else ".")
+    echo_all(found, _line, end, as_json=as_json)
 
 
 def _line(row: "Trailed") -> str:

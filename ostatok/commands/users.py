@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ostatok.commands.options import as_text, me, of_up, settings_of
+from ostatok.commands.options import echo_all, me, of_up, settings_of
 from ostatok.errors import OstatokError
 
 if TYPE_CHECKING:
+    from ostatok.settings import Settings
     from ostatok_db.trail import Trailed
     from ostatok_db.users import User, Users
 
@@ -46,7 +47,7 @@ def create(*, name: str, role: str, generate: bool, data: Path | None) -> None:
     from ostatok_db.users import Role  # noqa: PLC0415
 
     name = _read_name(name)
-    with _opened(data) as users:
+    with _opened(settings_of(data)) as users:
         password_hash, say = _new_password(name, generate=generate)
         users.create(name, Role(role), password_hash, _done("create", f"{name} {role}"))
     click.echo(f"{name} may log in as {role}.")
@@ -59,14 +60,9 @@ def create(*, name: str, role: str, generate: bool, data: Path | None) -> None:
 def list_(*, as_json: bool, data: Path | None) -> None:
     """List the users, and in how many browsers each is logged in."""
     settings = settings_of(data)
-    with _opened(data) as users:
+    with _opened(settings) as users:
         found = users.find_all(settings)
-    if as_json:
-        click.echo(as_text(found))
-        return
-    for one in found:
-        click.echo(_line(one))
-    click.echo(f"{len(found)} users.")
+    echo_all(found, _line, f"{len(found)} users.", as_json=as_json)
 
 
 @user.command()
@@ -76,7 +72,7 @@ def list_(*, as_json: bool, data: Path | None) -> None:
 def password(*, name: str, generate: bool, data: Path | None) -> None:
     """Give a user another password, and log him out everywhere."""
     name = _read_name(name)
-    with _opened(data) as users:
+    with _opened(settings_of(data)) as users:
         password_hash, say = _new_password(name, generate=generate)
         users.set_password(name, password_hash, _done("password", name))
     click.echo(f"{name} has another password, and is logged out everywhere.")
@@ -92,7 +88,7 @@ def role(*, name: str, role: str, data: Path | None) -> None:
     from ostatok_db.users import Role  # noqa: PLC0415
 
     name = _read_name(name)
-    with _opened(data) as users:
+    with _opened(settings_of(data)) as users:
         users.set_role(name, Role(role), _done("role", f"{name} {role}"))
     click.echo(f"{name} is {role}.")
 
@@ -103,7 +99,7 @@ def role(*, name: str, role: str, data: Path | None) -> None:
 def disable(*, name: str, data: Path | None) -> None:
     """Let a user log in no more, and log him out everywhere. What he decided stays his."""
     name = _read_name(name)
-    with _opened(data) as users:
+    with _opened(settings_of(data)) as users:
         users.disable(name, _done("disable", name))
     click.echo(f"{name} can't log in any more, and is logged out everywhere.")
 
@@ -114,7 +110,7 @@ def disable(*, name: str, data: Path | None) -> None:
 def enable(*, name: str, data: Path | None) -> None:
     """Let a user log in again, by the password he had."""
     name = _read_name(name)
-    with _opened(data) as users:
+    with _opened(settings_of(data)) as users:
         users.enable(name, _done("enable", name))
     click.echo(f"{name} may log in again.")
 
@@ -125,16 +121,16 @@ def enable(*, name: str, data: Path | None) -> None:
 def logout(*, name: str, data: Path | None) -> None:
     """Log a user out everywhere."""
     name = _read_name(name)
-    with _opened(data) as users:
+    with _opened(settings_of(data)) as users:
         ended = users.end_sessions(name, _done("logout", name))
     click.echo(f"{name} is logged out: {_sessions(ended)} ended.")
 
 
 @contextmanager
-def _opened(data: Path | None) -> Iterator["Users"]:
+def _opened(settings: "Settings") -> Iterator["Users"]:
     from ostatok_db.users import Users  # noqa: PLC0415
 
-    with closing(Users.connect(settings_of(data))) as users:
+    with closing(Users.connect(settings)) as users:
         yield users
 
 
