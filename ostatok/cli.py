@@ -176,15 +176,7 @@ def http(workers: int | None, serve: str | None) -> None:
     # Here, or each of them would say so at each of its starts.
     require(settings)
     require_keys(settings)
-    asyncio.run(
-        serve_http(
-            host=settings.http_host,
-            port=settings.http_port,
-            serve=settings.http_serve,
-            workers=settings.http_workers,
-            drain_seconds=settings.http_drain_seconds,
-        )
-    )
+    asyncio.run(serve_http(settings))
 
 
 @main.command()

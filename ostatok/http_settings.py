@@ -168,6 +168,11 @@ class HttpSettings(BaseSettings):
         """Whether the API's addresses for operators are answered: for all, or for who proves it."""
         return self.http_operators or self.http_authentication
 
+    @property
+    def has_tls(self) -> bool:
+        """Whether the service encrypts by itself."""
+        return self.http_tls_certificate_file is not None
+
     def serves(self, part: Part) -> bool:
         """Whether a part of the service is answered here."""
         return part in self.http_serve.split(",")

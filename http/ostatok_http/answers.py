@@ -98,7 +98,7 @@ class Answering:
     def __init__(self, settings: Settings, metrics: Metrics, trail: Trail) -> None:
         self._metrics = metrics
         self._of_all = {hdrs.SERVER: SERVER, NO_SNIFF: "nosniff"}
-        if settings.http_tls_certificate_file is not None:
+        if settings.has_tls:
             self._of_all[HSTS] = f"max-age={HSTS_SECONDS}"
         self._trail = trail
         self._clients = Clients(settings.http_trusted_proxies)

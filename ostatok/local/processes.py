@@ -72,21 +72,23 @@ def migrate_part(given: Given) -> Part:
     return Part(name="migrate", argv=(*_HELD, "migrate"), environment=given.environment, log=log)
 
 
-def http_parts(given: Given, *, host: str, port: int, workers: int, folder: Path) -> list[Part]:
+def http_parts(given: Given, settings: Settings, folder: Path) -> list[Part]:
     """Give the processes of one ``ostatok http``, which share the port and ``folder``.
 
-    ``folder`` must be there and empty.
+    ``settings`` say where they listen, what they answer and how many they are; all else they read
+    from the environment they are ``given``. ``folder`` must be there and empty.
     """
     shared = {
-        "OSTATOK_HTTP_HOST": host,
-        "OSTATOK_HTTP_PORT": str(port),
-        "OSTATOK_HTTP_WORKERS": str(workers),
+        "OSTATOK_HTTP_HOST": settings.http_host,
+        "OSTATOK_HTTP_PORT": str(settings.http_port),
+        "OSTATOK_HTTP_SERVE": settings.http_serve,
+        "OSTATOK_HTTP_WORKERS": str(settings.http_workers),
         "OSTATOK_HTTP_WORKERS_FOLDER": str(folder),
     }
-    ready = _http_is_ready(given.environment, host, port)
+    ready = _http_is_ready(settings)
     return [
         _part(given, "http", number, {**shared, "OSTATOK_HTTP_WORKER": str(number)}, ready)
-        for number in range(workers)
+        for number in range(settings.http_workers)
     ]
 
 
@@ -107,17 +109,17 @@ def base_url(host: str, port: int, *, tls: bool = False) -> str:
     return f"{'https' if tls else 'http'}://{_bracketed(_reachable(host))}:{port}"
 
 
-def _http_is_ready(
-    environment: Mapping[str, str], host: str, port: int
-) -> Callable[[], Awaitable[bool]]:
+def http_url(settings: Settings) -> str:
+    """Where a program of this machine reaches ``ostatok http``."""
+    return base_url(settings.http_host, settings.http_port, tls=settings.has_tls)
+
+
+def _http_is_ready(settings: Settings) -> Callable[[], Awaitable[bool]]:
     """Give a probe of ``ostatok http``, wherever that shows whether it is ready."""
-    if own_port := environment.get(f"{PREFIX}HTTP_METRICS_PORT"):
-        return answers_200(
-            environment.get(f"{PREFIX}HTTP_METRICS_HOST", "127.0.0.1"), int(own_port)
-        )
-    shows = "api" in environment.get(f"{PREFIX}HTTP_SERVE", "webhook,api")
-    tls = bool(environment.get(f"{PREFIX}HTTP_TLS_CERTIFICATE_FILE"))
-    return answers_200(host, port, "/readyz" if shows else "/healthz", tls=tls)
+    if settings.http_metrics_port is not None:
+        return answers_200(settings.http_metrics_host, settings.http_metrics_port)
+    path = "/readyz" if settings.serves("api") else "/healthz"
+    return answers_200(settings.http_host, settings.http_port, path, tls=settings.has_tls)
 
 
 def answers_200(

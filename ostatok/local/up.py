@@ -1,6 +1,7 @@
 """``ostatok up``: the whole system in the foreground, on embedded services."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from ostatok import settings, tracing
@@ -66,36 +67,35 @@ async def up(data: Path, *, host: str, port: int, http: int, stream: int) -> Non
     wanted = settings.load()
     tracing.require(wanted)
     folder = DataFolder(data)
+    opened = open_to_all(wanted, host)
+    served = wanted.model_copy(
+        update={"http_host": host, "http_port": port, "http_workers": http, **opened}
+    )
     if http:
-        own = {"http_host": host, "http_port": port, **open_to_all(wanted, host)}
-        require_doors(wanted.model_copy(update=own))
-        if wanted.sources is not None or wanted.http_tls_certificate_file is not None:
+        require_doors(served)
+        if served.sources is not None or served.has_tls:
             # Loaded only here: a start has no time for it.
             from ostatok_http.doors.keys import require_keys  # noqa: PLC0415
 
-            require_keys(wanted)
-    tls = wanted.http_tls_certificate_file is not None
-    with folder.held(processes.base_url(host, port, tls=tls)):
+            require_keys(served)
+    with folder.held(processes.http_url(served)):
         check_port(host, port, hint="Give another one, for instance --port 8123.")
-        system = _System(folder, host, port, wanted)
-        await until_stopped(system.run(http, stream), system.supervisor, system.screen)
+        system = _System(folder, served, opened)
+        await until_stopped(system.run(stream), system.supervisor, system.screen)
 
 
 class _System:
     """What one ``up`` runs."""
 
-    def __init__(self, folder: DataFolder, host: str, port: int, wanted: Settings) -> None:
+    def __init__(self, folder: DataFolder, served: Settings, opened: Mapping[str, str]) -> None:
+        """``served``: the settings of http, with ``opened`` among them that nobody has set."""
         self.folder = folder
-        self.host = host
-        self.port = port
-        self.topic = wanted.topic
-        self.url = processes.base_url(host, port, tls=wanted.http_tls_certificate_file is not None)
-        self.wanted = wanted
-        self.open_to_all = open_to_all(wanted, host)
-        self.serves = self.open_to_all.get("http_serve", wanted.http_serve)
+        self.served = served
+        self.opened = opened
+        self.url = processes.http_url(served)
         self.screen = Screen()
         self.supervisor = Supervisor(say=self.screen.line, changed=self._note)
-        ports.keep(port)
+        ports.keep(served.http_port)
         self.postgres = EmbeddedPostgres(
             folder.postgres, ports.free_port(), log=folder.log / "postgres.log"
         )
@@ -103,15 +103,14 @@ class _System:
         self._metrics_ports: list[int] = []
         self._is_ready = False
 
-    async def run(self, http: int, stream: int) -> None:
+    async def run(self, stream: int) -> None:
         """Bring everything up, say where it is, and keep it up until cancelled."""
+        http = self.served.http_workers
         await together(*(one.prepare(self.screen.progress) for one in (self.postgres, self.kafka)))
         self._metrics_ports = [ports.free_port() for _ in range(stream)]
         shared = self.folder.empty_folder("http")
         streams = processes.stream_parts(self._given("stream"), self._metrics_ports)
-        served = processes.http_parts(
-            self._given("http"), host=self.host, port=self.port, workers=http, folder=shared
-        )
+        served = processes.http_parts(self._given("http"), self.served, shared)
         services = [self.postgres.part(), self.kafka.part()]
         self.screen.progress("Starting Postgres and Kafka")
         await self.supervisor.start(services, wait=False)
@@ -154,7 +153,7 @@ class _System:
         own = {
             "http_drain_seconds": str(HTTP_DRAIN_SECONDS),
             **{f"database_role_{name}": role for name, role in ROLES.items()},
-            **self.open_to_all,
+            **self.opened,
         }
         environment |= {PREFIX + name.upper(): text for name, text in own.items()}
         return processes.Given(environment, self.folder.log)
@@ -174,7 +173,7 @@ class _System:
                 "database_url": self.postgres.database_url,
                 "database_roles": ROLES,
                 "kafka": self.kafka.bootstrap_servers,
-                "topic": self.topic,
+                "topic": self.served.topic,
                 "pids": {
                     name: self.supervisor.pids(name)
                     for name in ("http", "stream", "kafka", "postgres")
@@ -189,32 +188,32 @@ class _System:
         self.screen.line(
             _READY.format(
                 http=self.url,
-                console=_CONSOLE.format(http=self.url) if "console" in self.serves else "",
+                console=_CONSOLE.format(http=self.url) if self.served.serves("console") else "",
                 role=ROLE,
                 database=DATABASE,
                 postgres=self.postgres.port,
                 kafka=self.kafka.bootstrap_servers,
-                topic=self.topic,
+                topic=self.served.topic,
                 log=self.folder.log,
                 run_file=self.folder.run_file,
                 payment=_PAYMENT,
-                doors=_doors(self.wanted, self.host, self.port),
+                doors=_doors(self.served),
             )
         )
 
 
-def _doors(wanted: Settings, host: str, port: int) -> str:
+def _doors(served: Settings) -> str:
     """Say in one line who is let in."""
-    reach = f"who reaches {host}:{port}"
-    if _is_alone(wanted, host):
+    reach = f"who reaches {served.http_host}:{served.http_port}"
+    if _is_alone(served, served.http_host):
         reach += ", which is this machine alone"
     anyone = f"anyone {reach}"
-    if wanted.sources is None and not wanted.http_authentication:
+    if served.sources is None and not served.http_authentication:
         return f"It is open to {anyone}."
     senders = anyone
-    if wanted.sources is not None:
-        senders = "who proves to be " + " or ".join(read_sources(wanted.sources.get_secret_value()))
-    readers = "who has a token or a login" if wanted.http_authentication else anyone
+    if served.sources is not None:
+        senders = "who proves to be " + " or ".join(read_sources(served.sources.get_secret_value()))
+    readers = "who has a token or a login" if served.http_authentication else anyone
     return f"Webhooks are taken from {senders}; all else is for {readers}."
 
 

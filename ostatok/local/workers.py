@@ -10,25 +10,20 @@ from ostatok.local.foreground import check_port, until_stopped
 from ostatok.local.parts import Part
 from ostatok.local.screen import Screen
 from ostatok.local.supervisor import Supervisor
-from ostatok.setting_types import PREFIX
+from ostatok.settings import Settings
 
 
-async def serve_http(
-    *, host: str, port: int, serve: str, workers: int, drain_seconds: float
-) -> None:
+async def serve_http(settings: Settings) -> None:
     """Run the processes of ``ostatok http --workers N`` until Ctrl-C or SIGTERM.
 
     They have our environment and write to our terminal.
     """
-    check_port(host, port, hint="Set OSTATOK_HTTP_PORT to another one.")
+    check_port(settings.http_host, settings.http_port, hint="Set OSTATOK_HTTP_PORT to another one.")
     screen = Screen(sys.stderr)
     supervisor = Supervisor(say=screen.line)
     with tempfile.TemporaryDirectory(prefix="ostatok-http-") as folder:
-        environment = {**os.environ, f"{PREFIX}HTTP_SERVE": serve}
-        given = processes.Given(environment, stop_seconds=drain_seconds + 2)
-        parts = processes.http_parts(
-            given, host=host, port=port, workers=workers, folder=Path(folder)
-        )
+        given = processes.Given(os.environ, stop_seconds=settings.http_drain_seconds + 2)
+        parts = processes.http_parts(given, settings, Path(folder))
         await until_stopped(_serve(supervisor, parts), supervisor, screen)
 
 

@@ -133,13 +133,8 @@ class Stage:
         await self.set_workers(1)
         shared = self.folder / "http"
         shared.mkdir()
-        served = processes.http_parts(
-            given,
-            host="127.0.0.1",
-            port=self.settings.http_port,
-            workers=HTTP_WORKERS,
-            folder=shared,
-        )
+        several = self.settings.model_copy(update={"http_workers": HTTP_WORKERS})
+        served = processes.http_parts(given, several, shared)
         await self.add(*map(self._sabotaged, served))
 
     async def migrate(self, settings: Settings) -> None:
