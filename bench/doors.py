@@ -4,7 +4,7 @@ import asyncio
 import random
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -92,18 +92,18 @@ async def guarded_balances(lab: Lab, size: Size, *, against: str) -> AsyncIterat
     jobs = partial(_write_reads, lab.folder, asked)
     open_jobs, token_jobs = jobs({}), jobs({"Authorization": f"Bearer {token}"})
 
-    async def ours() -> Figures:
-        async with ostatok_http(lab, guarded) as port:
-            result = await load(port, token_jobs, connections=READERS, warmup=reads // 20)
+    async def of(service: AbstractAsyncContextManager[int], jobs: Path) -> Figures:
+        async with service as port:
+            result = await load(port, jobs, connections=READERS, warmup=reads // 20)
         assert all_200(result) == reads
         return {"reads": result.per_second}
 
+    async def ours() -> Figures:
+        return await of(ostatok_http(lab, guarded), token_jobs)
+
     async def theirs() -> Figures:
         service = bare_aiohttp(lab) if against == "bare" else ostatok_http(lab, settings)
-        async with service as port:
-            result = await load(port, open_jobs, connections=READERS, warmup=reads // 20)
-        assert all_200(result) == reads
-        return {"reads": result.per_second}
+        return await of(service, open_jobs)
 
     yield Sides(ours, theirs)
 

@@ -3,8 +3,7 @@
 import hashlib
 
 import pytest
-from aiohttp import ClientSession
-from support.logins import ON, PASSWORD, Visitor, make_user
+from support.logins import ON, PASSWORD, Visitor, client, make_user, visitor
 from support.pages import INN, start
 from support.services import Rows
 from support.webhooks import Serve
@@ -13,18 +12,7 @@ from ostatok.settings import Settings
 
 LOGIN = "/console/login/"
 
-
-@pytest.fixture
-async def client(serve: Serve, database: Settings) -> ClientSession:
-    """Give a client of a console that asks for a login, and has one user."""
-    make_user(database)
-    return await start(serve, database, **ON)
-
-
-@pytest.fixture
-def visitor(client: ClientSession) -> Visitor:
-    """Give a browser that nobody is logged in by."""
-    return Visitor(client)
+__all__ = ["client", "visitor"]
 
 
 async def test_every_page_leads_to_the_login_and_back(visitor: Visitor) -> None:

@@ -4,10 +4,8 @@ from functools import partial
 
 import pytest
 from aiohttp import ClientSession
-from support.logins import ON, Visitor, done, make_user, users_of
-from support.pages import start
+from support.logins import Visitor, client, done, users_of, visitor
 from support.services import Rows
-from support.webhooks import Serve
 
 from ostatok.passwords import Passwords
 from ostatok.settings import Settings
@@ -19,18 +17,7 @@ from ostatok_db.users import Role
 LOGIN = "/console/login/"
 AGE = "UPDATE ostatok_service.console_session SET {} = {} - interval '{}'"
 
-
-@pytest.fixture
-async def client(serve: Serve, database: Settings) -> ClientSession:
-    """Give a client of a console that asks for a login, and has one user."""
-    make_user(database)
-    return await start(serve, database, **ON)
-
-
-@pytest.fixture
-def visitor(client: ClientSession) -> Visitor:
-    """Give a browser that nobody is logged in by."""
-    return Visitor(client)
+__all__ = ["client", "visitor"]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +145,7 @@ async def test_a_user_has_so_many_sessions(
     """The oldest goes."""
     monkeypatch.setattr(logins, "SESSIONS_MAX", 2)
     visitors = [Visitor(client) for _ in range(3)]
-    for visitor in visitors:
-        await visitor.log_in()
-    assert [await visitor.is_in() for visitor in visitors] == [False, True, True]
+    for one in visitors:
+        await one.log_in()
+    assert [await one.is_in() for one in visitors] == [False, True, True]
     assert rows("SELECT count(*) FROM ostatok_service.console_session") == [(2,)]

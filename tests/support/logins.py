@@ -4,12 +4,15 @@ import re
 from http.cookies import SimpleCookie
 from typing import Any, NamedTuple
 
+import pytest
 from aiohttp import ClientSession
 
 from ostatok.passwords import Passwords
 from ostatok.settings import Settings
 from ostatok_db.trail import Trailed
 from ostatok_db.users import Role, Users
+from support.pages import start
+from support.webhooks import Serve
 
 PASSWORD = "остывший чай и трамвай"
 ON = {"http_authentication": True, "http_operators": False}
@@ -97,3 +100,16 @@ def make_user(
     users = users_of(settings)
     users.create(name, role, Passwords().hash(password), done("create"))
     users.close()
+
+
+@pytest.fixture
+async def client(serve: Serve, database: Settings) -> ClientSession:
+    """Give a client of a console that asks for a login, and has one user."""
+    make_user(database)
+    return await start(serve, database, **ON)
+
+
+@pytest.fixture
+def visitor(client: ClientSession) -> Visitor:
+    """Give a browser that nobody is logged in by."""
+    return Visitor(client)
