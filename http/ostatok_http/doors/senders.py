@@ -52,7 +52,6 @@ class Sender:
         ways = [_way(number, accept, clients) for number, accept in enumerate(accepts, 1)]
         # First those that look into the body: by another one a JWT would be taken for the payment.
         self._ways = sorted(ways, key=lambda way: way.open_signed is None)
-        self._is_open = source is None
         self._challenge = ", ".join(dict.fromkeys(_challenge(one, name) for one in accepts))
         rate = None if source is None else source.requests_per_second
         self._bucket = None
@@ -72,7 +71,7 @@ class Sender:
 
         Raises :class:`NotAuthenticated`.
         """
-        if self._is_open:
+        if not self._ways:  # Nobody is asked to prove anything.
             return ()
         reasons = []
         ways = []
@@ -88,7 +87,7 @@ class Sender:
 
     def open(self, ways: Sequence[_Way], request: web.BaseRequest, body: bytes) -> Sent:
         """Give what was sent, when one of the ways holds. Raises :class:`NotAuthenticated`."""
-        if self._is_open:
+        if not self._ways:
             return Sent(body, None)
         reasons = []
         for way in ways:
