@@ -170,15 +170,6 @@ class _Handler(RequestHandler):
         else:
             super().connection_made(transport)
 
-    async def start(self) -> None:
-        """Handle its requests.
-
-        It may have ended before this task got its turn (Python before 3.12), which aiohttp does
-        not think of: each would be an error with a traceback in the log.
-        """
-        if self._manager is not None:
-            await super().start()
-
     def handle_error(
         self,
         request: web.BaseRequest,

@@ -1,5 +1,6 @@
 """Many connections, and many requests of one client."""
 
+import resource
 import socket
 import struct
 import subprocess
@@ -112,6 +113,19 @@ def test_a_limit_that_the_system_does_not_grant_is_said(start: Start, port: int)
     _, logged = process.communicate(timeout=20)
     (line,) = [line for line in logged.splitlines() if b"connections_limited" in line]
     assert b"OSTATOK_HTTP_CONNECTIONS_MAX is 1000000" in line
+
+
+def test_as_many_open_files_are_taken_as_the_system_grants(start: Start, port: int) -> None:
+    """A shell's usual soft limit is no limit of the service."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(2_048, hard - 1_000)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1_024, hard), hard))
+    try:
+        process = start(http_connections_max=wanted)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    wait_alive(port, process)
+    assert metric(port, "connections_max") == wanted
 
 
 async def statuses_of(client: ClientSession, many: int, **headers: str) -> list[int]:
