@@ -179,7 +179,9 @@ def test_an_organization_is_found_and_its_past_is_shown(
 ) -> None:
     """By the beginning of its INN; its log, a document, the balance of a moment, a statement."""
     ((number, amount),) = console.system.sql(
-        "SELECT document_number, amount FROM payment WHERE inn = %s LIMIT 1", INN
+        "SELECT document_number, payment.amount FROM payment JOIN balance_log"
+        " USING (inn, operation_id) WHERE inn = %s ORDER BY entry DESC LIMIT 1",
+        INN,
     )
     page = open_page(f"{console.address}/organizations/")
     page.get_by_label("INN, or how it begins").fill(INN[:6])
