@@ -149,7 +149,7 @@ class Answering:
                 self._refused.add(
                     answer=name, fields=fields, request_id=request_id, **operation, **reason
                 )
-        if response.status in _DENIED:
+        if response.status in _DENIED or DENIAL in request:
             self._note_denial(request, route, name)
         if not response.prepared:
             response.headers[REQUEST_ID_HEADER] = request_id

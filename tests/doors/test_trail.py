@@ -14,9 +14,11 @@ from ostatok_db.connection import conninfo
 from ostatok_db.pool import WritePool
 from ostatok_db.trail import Trailed, TrailFilter, TrailReader, TrailSession, TrailStore
 from ostatok_http.doors.trail import (
+    DOOR_KINDS_MAX,
     KINDS_MAX,
     MINUTE_SECONDS,
     OTHERS,
+    STRANGE_KINDS_MAX,
     UNWRITTEN_MAX,
     Trail,
 )
@@ -103,6 +105,37 @@ async def test_a_flood_is_counted_in_few_rows(trail: Trail, store: Store, clock:
     assert store.rows[-1].action == OTHERS
 
 
+async def test_a_flood_hides_no_others(trail: Trail, store: Store, clock: Clock) -> None:
+    """Who fills one door's kinds, and all that strangers have, leaves places for those known."""
+    for number in range(100):
+        trail.denied("webhook", "", f"203.0.113.{number}", "unknown", "x")
+    trail.denied("console", "", "198.51.100.1", "A wrong password for anna.", "x")
+    for number in range(100):
+        trail.denied(f"door {number}", "", "203.0.113.7", "unknown", "x")
+    trail.denied("log", "anna", "198.51.100.1", "no right", "x")
+    await trail.write()
+    doors = [row.action for row in store.rows]
+    assert doors.count("webhook") == DOOR_KINDS_MAX
+    assert len(doors) == STRANGE_KINDS_MAX + 1
+    assert {"console", "log"} <= set(doors)
+    clock.seconds += MINUTE_SECONDS
+    await trail.write()
+    assert store.times == 202
+
+
+async def test_one_household_is_one_kind(trail: Trail, store: Store, clock: Clock) -> None:
+    """All addresses of an IPv6 network are one row, and what it says of them is true."""
+    for number in range(1, 100):
+        trail.denied("balance", "", f"2001:db8::{number:x}", "unknown token", "x")
+        await trail.write()
+    clock.seconds += MINUTE_SECONDS
+    await trail.write()
+    assert [(row.client, row.times) for row in store.rows] == [
+        ("2001:db8::1", 1),
+        ("2001:db8::/64", 98),
+    ]
+
+
 async def test_while_the_database_is_away_rows_wait_and_are_bounded(
     trail: Trail, store: Store, clock: Clock
 ) -> None:
@@ -111,7 +144,7 @@ async def test_while_the_database_is_away_rows_wait_and_are_bounded(
     minutes = 2 * UNWRITTEN_MAX // KINDS_MAX
     for minute in range(minutes):
         for number in range(KINDS_MAX):
-            trail.denied("log", "", f"client {minute} {number}", "unknown token", "x")
+            trail.denied("log", f"token {minute} {number}", "", "no right", "x")
         await trail.write()
         clock.seconds += MINUTE_SECONDS
         await trail.write()

@@ -157,6 +157,31 @@ async def test_few_passwords_are_hashed_at_once(
     assert rows(counted) == [(login_module.WAITING_MAX,)]
 
 
+async def test_one_address_cant_take_all_logins(
+    client: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever floods has ten in hand at once, at whatever names; another address is served."""
+    monkeypatch.setattr(login_module, "CHECK_SECONDS_MAX", 20.0)
+    counting = Counting(monkeypatch)
+    counting.may_end.clear()
+    most = login_module.OF_HOUSEHOLD_MAX
+    flood = [
+        asyncio.create_task(at(client, f"2001:db8::{number}").log_in(f"nobody{number}", PASSWORD))
+        for number in range(2 * login_module.IN_HAND_MAX)
+    ]
+    while sum(one.done() for one in flood) < len(flood) - most:
+        await asyncio.wait(
+            [one for one in flood if not one.done()], return_when=asyncio.FIRST_COMPLETED
+        )
+    refused = [one.result() for one in flood if one.done()]
+    assert {(page.status, page.headers["Retry-After"]) for page in refused} == {(429, "1")}
+    other = asyncio.create_task(at(client, "2001:db8:0:1::1").log_in())
+    counting.may_end.set()
+    assert (await other).status == 303
+    served = [one.status for one in await asyncio.gather(*flood)]
+    assert (served.count(401), served.count(429)) == (most, len(flood) - most)
+
+
 async def test_a_password_is_hashed_anew_with_better_parameters(
     client: ClientSession, rows: Rows
 ) -> None:

@@ -6,6 +6,7 @@ import pytest
 from aiohttp import ClientSession
 from support.logins import Visitor, client, done, users_of, visitor
 from support.services import Rows
+from support.tokens import eventually
 
 from ostatok.passwords import Passwords
 from ostatok.settings import Settings
@@ -48,6 +49,23 @@ async def test_a_page_keeps_a_session_and_a_stream_does_not(visitor: Visitor, ro
     assert rows(seen) == [(False,)]
     assert await visitor.is_in()
     assert rows(seen) == [(True,)]
+
+
+async def test_a_session_that_is_over_leaves_a_denial(client: ClientSession, rows: Rows) -> None:
+    """The browser is only led to the login; that somebody came with it stands in the trail."""
+    visitor = Visitor(client)
+    await visitor.log_in()
+    copied = dict(visitor.cookies)
+    await visitor.log_out()
+    visitor.cookies = copied
+    assert (await visitor.get("/console/organizations/")).status == 303
+    statement = "SELECT action, who, reason FROM ostatok_service.trail WHERE kind = 'denied'"
+
+    async def is_there() -> bool:
+        return bool(rows(statement))
+
+    await eventually(is_there, "the denial")
+    assert rows(statement) == [("console", "", "The session is over.")]
 
 
 async def test_log_out_ends_one_session_or_all(client: ClientSession, rows: Rows) -> None:

@@ -1,6 +1,9 @@
 """Logging in and out of the console, and where one is logged in."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import ceil
 from typing import NamedTuple
 
@@ -23,6 +26,7 @@ from ostatok_http.console.access import (
 from ostatok_http.console.forms import read_form, require_same_origin
 from ostatok_http.console.site import LOGIN, Site, redirect, safe
 from ostatok_http.desk import Desk
+from ostatok_http.doors.clients import household_of
 from ostatok_http.doors.throttle import Guess, Throttle, guess_of, is_known, new_mark
 from ostatok_http.doors.trail import Trail
 from ostatok_http.parameters import Parameters
@@ -31,6 +35,9 @@ from ostatok_http.refusals import TOO_MANY, UNAUTHORIZED
 FORM_BYTES_MAX = 16_384
 IN_HAND_MAX = 50
 """Logins in hand at the most; past it 503."""
+
+OF_HOUSEHOLD_MAX = 10
+"""How many of them may be of one address, or of one household's network; past it 429."""
 
 AT_ONCE_MAX = 1
 """Passwords that are checked at once: each takes 19 MiB and a processor for 30 ms."""
@@ -67,7 +74,7 @@ class Login:
         self._passwords = Passwords()
         self._strangers = Desk(AT_ONCE_MAX, WAITING_MAX, CHECK_SECONDS_MAX)
         self._known = Desk(AT_ONCE_MAX, WAITING_MAX, CHECK_SECONDS_MAX)
-        self._in_hand = 0
+        self._in_hand: Counter[str] = Counter()
         self._counting = asyncio.Semaphore(1)
 
     async def page(self, request: web.Request) -> web.StreamResponse:
@@ -95,11 +102,9 @@ class Login:
                 query.refuse(field, "must be given")
         query.check()
         target = safe(form.get("to"))
-        if self._in_hand >= IN_HAND_MAX:
-            raise LedgerUnavailable("Too many log in at once.")
-        self._in_hand += 1
         try:
-            account = await self._prove(request, name or "", password)
+            with self._taken_in_hand(household_of(self._site.clients.of(request))):
+                account = await self._prove(request, name or "", password)
         except TooManyRequests as error:
             request[ANSWER], request[DENIAL] = TOO_MANY.name, str(error)
             response = self._form(request, target, name or "", error)
@@ -108,9 +113,22 @@ class Login:
         except NotAuthenticated as error:
             request[ANSWER], request[DENIAL] = UNAUTHORIZED.name, str(error)
             return self._form(request, target, name or "", error)
-        finally:
-            self._in_hand -= 1
         return await self._begin(request, account, target)
+
+    @contextmanager
+    def _taken_in_hand(self, household: str) -> Iterator[None]:
+        """Have one more login in hand. Raises when there are too many, of one household or all."""
+        if self._in_hand[household] >= OF_HOUSEHOLD_MAX:
+            raise TooManyRequests("Too many log in at once from there.", after_seconds=1.0)
+        if self._in_hand.total() >= IN_HAND_MAX:
+            raise LedgerUnavailable("Too many log in at once.")
+        self._in_hand[household] += 1
+        try:
+            yield
+        finally:
+            self._in_hand[household] -= 1
+            if not self._in_hand[household]:
+                del self._in_hand[household]
 
     async def _prove(self, request: web.Request, name: str, password: str) -> Account:
         """Give the account that name and password are of.

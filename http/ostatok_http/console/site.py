@@ -118,6 +118,7 @@ class Site:
                     and request.method in _SAFE
                     and not is_stream
                 ):
+                    request[DENIAL] = str(error)
                     return redirect(f"{LOGIN}?{urlencode({'to': request.path_qs})}")
                 refusal = refusal_of(error, "console")
                 request[ANSWER] = refusal.name

@@ -1,10 +1,12 @@
 """The audit trail of one process: what was denied, and what was done.
 
 Anybody can be denied as often as he likes, so denials cost the database the same whoever asks: they
-are added up in memory, and at most :data:`KINDS_MAX` kinds of them are told apart in a minute. The
-first of a kind is written within a second, the others of that minute at its end with their number;
-what is of a further kind is only counted. What changes something is written before it is done, each
-by itself: what can't be written down is not done.
+are added up in memory, and at most :data:`KINDS_MAX` kinds of them are told apart in a minute, of
+which nobody known can take more than :data:`STRANGE_KINDS_MAX`, and at one door no more than
+:data:`DOOR_KINDS_MAX`: a flood hides neither what a known one was denied nor guesses at a password.
+The first of a kind is written within a second, the others of that minute at its end with their
+number; what is of a further kind is only counted. What changes something is written before it is
+done, each by itself: what can't be written down is not done.
 """
 
 import asyncio
@@ -17,12 +19,19 @@ import structlog
 
 from ostatok.errors import LedgerError
 from ostatok_db.trail import Trailed
+from ostatok_http.doors.clients import household_of
 from ostatok_http.giving_up import give_up
 
 TICK_SECONDS = 1.0
 MINUTE_SECONDS = 60.0
 KINDS_MAX = 30
 """Kinds of denials told apart in a minute: two rows each, and one more for all the others."""
+
+STRANGE_KINDS_MAX = 24
+"""Kinds that may be of those whom nobody knows."""
+
+DOOR_KINDS_MAX = 12
+"""Kinds that may be of those whom nobody knows, at one door."""
 
 UNWRITTEN_MAX = 600
 """Rows that wait for a database that is away; past it denials are only counted."""
@@ -48,21 +57,23 @@ class _Kind(NamedTuple):
 
     door: str
     who: str
-    client: str
+    household: str
     reason: str
 
 
 class _Tally:
     """Denials of one kind."""
 
-    __slots__ = ("first_at", "last_at", "request_id", "times")
+    __slots__ = ("client", "first_at", "last_at", "request_id", "times")
 
     def __init__(self) -> None:
         self.times = 0
 
-    def count(self, request_id: str, now: datetime) -> None:
+    def count(self, request_id: str, now: datetime, client: str = "", household: str = "") -> None:
         if not self.times:
-            self.first_at, self.request_id = now, request_id
+            self.first_at, self.request_id, self.client = now, request_id, client
+        elif client != self.client:
+            self.client = household
         self.times += 1
         self.last_at = max(self.first_at, now)  # A clock can be put back.
 
@@ -72,7 +83,7 @@ class _Tally:
             "denied",
             kind.door,
             kind.who,
-            kind.client,
+            self.client,
             reason=kind.reason,
             request_id=self.request_id,
             times=self.times,
@@ -86,6 +97,7 @@ class _Tally:
         """Count what a row counts that can't be kept by itself."""
         if not self.times:
             self.first_at, self.last_at, self.request_id = row.first_at, row.last_at, ""
+            self.client = ""
         self.times += row.times
         self.first_at = min(self.first_at, row.first_at)
         self.last_at = max(self.last_at, row.last_at)
@@ -109,19 +121,32 @@ class Trail:
     def denied(self, door: str, who: str, client: str, reason: str, request_id: str) -> None:
         """Note that somebody was not let in: at a door, which is the name of what he asked.
 
-        ``who`` is empty when nobody knows. ``reason`` is of a small vocabulary.
+        ``who`` is empty when nobody knows. ``reason`` is of a small vocabulary. Addresses of one
+        household are added up, and several of them written as its network.
         """
-        kind = _Kind(door, who, client, reason)
+        household = household_of(client)
+        kind = _Kind(door, who, household, reason)
         tally = self._tallies.get(kind)
         if tally is None:
-            if len(self._tallies) >= KINDS_MAX:
+            if not self._has_place(kind):
                 self._others.count("", datetime.now(UTC))
                 return
             if not self._tallies:
                 self._minute_ends = self._clock() + MINUTE_SECONDS
             tally = self._tallies[kind] = _Tally()
             self._new.append(kind)
-        tally.count(request_id, datetime.now(UTC))
+        tally.count(request_id, datetime.now(UTC), client, household)
+
+    def _has_place(self, kind: _Kind) -> bool:
+        """Whether one more kind is told apart; few are, so that to count them costs little."""
+        if kind.who:
+            return len(self._tallies) < KINDS_MAX
+        strange = [one.door for one in self._tallies if not one.who]
+        return (
+            len(self._tallies) < KINDS_MAX
+            and len(strange) < STRANGE_KINDS_MAX
+            and strange.count(kind.door) < DOOR_KINDS_MAX
+        )
 
     async def done(self, action: str, who: str, client: str, about: str, request_id: str) -> None:
         """Write down that somebody does something, before he does it.
