@@ -34,10 +34,7 @@ TOLERANCE_SECONDS_MAX = 300
 """What Standard Webhooks recommends, and its library has."""
 
 REDRIVE = "redrive"
-"""The source of a redriven record whose dead one had none."""
-
-OF_OUR_OWN = frozenset({REDRIVE, "reseed"})
-"""Sources of records that no sender sent."""
+"""The source of a redriven record whose dead one had none: no sender's."""
 
 _Several = Annotated[tuple[str, ...], Meta(min_length=1, max_length=20)]
 _HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}$")]
@@ -142,9 +139,9 @@ def read_sources(text: str) -> dict[str, Source]:
     if not sources:
         raise ValueError("must name a source, such as [bank]")
     for name, source in sources.items():
-        if not _is_source(name) or name in OF_OUR_OWN:
+        if not _is_source(name) or name == REDRIVE:
             raise ValueError(
-                f"must name sources by 1 to 32 of a-z, 0-9, - and _, and not {sorted(OF_OUR_OWN)}"
+                f"must name sources by 1 to 32 of a-z, 0-9, - and _, and none {REDRIVE}"
             )
         for number, accept in enumerate(source.accept, 1):
             try:

@@ -24,7 +24,7 @@ def of(source: str | None, one: Entry) -> Entry:
         ("bank", None, False),
         (None, "other", False),
         ("bank", "redrive", False),
-        ("reseed", "bank", False),
+        ("redrive", "bank", False),
     ],
 )
 async def test_a_conflict_says_whose_it_is(

@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from ostatok.journal import DeadLetter, Entry
-from ostatok.sources import OF_OUR_OWN
+from ostatok.sources import REDRIVE
 
 Position = tuple[int, int]
 """(partition, offset)"""
@@ -68,7 +68,7 @@ class Repeat(msgspec.Struct, frozen=True):
     @property
     def is_between_sources(self) -> bool:
         """Whether it is a conflict of two senders: one may have taken the other's operation."""
-        senders = {self.source, self.winner_source} - {None, *OF_OUR_OWN}
+        senders = {self.source, self.winner_source} - {None, REDRIVE}
         return self.outcome is Outcome.CONFLICT and len(senders) == 2
 
 

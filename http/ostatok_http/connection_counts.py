@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 REFUSED = ("full", "client")
-CUT = ("slow_head", "slow_reader", "unreadable")
+CUT = ("slow_head", "slow_reader", "unreadable", "handshake")
 
 
 class ConnectionCounts:

@@ -72,13 +72,13 @@ class Connections:
         self._new: dict[RequestHandler, float] = {}
         """Who has not sent a whole head yet, and since when; the oldest first."""
         self._stuck: dict[RequestHandler, tuple[object, float]] = {}
-        self._server: _Server | None = None
+        self._server: CountedServer | None = None
         self._next_look: asyncio.TimerHandle | None = None
 
     def server_like(self, server: web.Server, **kwargs: Any) -> web.Server:
         """Give a server that answers as that one does, within the limits."""
         loop = asyncio.get_running_loop()
-        self._server = _Server(self, server, loop=loop, **kwargs)
+        self._server = CountedServer(self, server, loop=loop, **kwargs)
         self._next_look = loop.call_later(LOOK_SECONDS, self._look)
         return self._server
 
@@ -87,9 +87,17 @@ class Connections:
         if self._next_look is not None:
             self._next_look.cancel()
 
-    def lets_in(self, handler: RequestHandler, transport: asyncio.Transport) -> bool:
-        """Count a new connection, unless there are as many as there may be."""
-        client = self._client_of(transport)
+    def lets_in(self, handler: RequestHandler, address: str) -> bool:
+        """Count a new connection, unless there are as many as there may be.
+
+        One that was counted before its TLS handshake has the time for its head from now on.
+        """
+        if handler in self._clients:
+            self._new.pop(handler, None)
+            self._new[handler] = asyncio.get_running_loop().time()
+            return True
+        # Counted together are those of a household; our own proxies' are nobody's.
+        client = "" if is_within(address, self._proxies) else household_of(address)
         if len(self._clients) >= self._max:
             self._counts.refused("full")
             return False
@@ -116,14 +124,14 @@ class Connections:
         self._stuck.pop(handler, None)
         self._counts.open(len(self._clients))
 
+    def has_no_handshake(self, handler: RequestHandler) -> None:
+        """Forget a connection, and count that its TLS handshake came to nothing."""
+        self.lost(handler)
+        self._counts.cut("handshake")
+
     def unreadable(self) -> None:
         """Count a connection over which something came that is no HTTP."""
         self._counts.cut("unreadable")
-
-    def _client_of(self, transport: asyncio.Transport) -> str:
-        """Whose connections are counted together; our own proxies' are nobody's."""
-        address = peer_of(transport)
-        return "" if is_within(address, self._proxies) else household_of(address)
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
@@ -157,15 +165,15 @@ class Connections:
         self._stuck = stuck
 
 
-class _Handler(RequestHandler):
+class Handler(RequestHandler):
     """A connection; what can't be read as HTTP is no event worth a traceback each."""
 
     __slots__ = ()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, if it is let in."""
-        connection = cast("asyncio.Transport", transport)
-        if isinstance(self._manager, _Server) and not self._manager.lets_in(self, connection):
+        connection, server = cast("asyncio.Transport", transport), self._manager
+        if isinstance(server, CountedServer) and not server.lets_in(self, peer_of(connection)):
             connection.abort()
         else:
             super().connection_made(transport)
@@ -180,7 +188,7 @@ class _Handler(RequestHandler):
         """Answer what no handler has seen, without a word of it in log or answer."""
         if status != 400:
             return super().handle_error(request, status, exc, message)
-        if isinstance(self._manager, _Server):
+        if isinstance(self._manager, CountedServer):
             self._manager.count_unreadable()
         if request.writer.output_size > 0:
             raise ConnectionError("A part of another answer is sent already.")
@@ -189,7 +197,7 @@ class _Handler(RequestHandler):
         return response
 
 
-class _Server(web.Server):
+class CountedServer(web.Server):
     """aiohttp's server, whose connections are counted."""
 
     def __init__(
@@ -205,14 +213,20 @@ class _Server(web.Server):
         )
         self._guard = guard
 
-    def __call__(self) -> RequestHandler:
-        return _Handler(self, loop=self._loop, **self._kwargs)
+    def __call__(self) -> Handler:
+        """Give what handles the next connection."""
+        return Handler(self, loop=self._loop, **self._kwargs)
 
-    def lets_in(self, handler: RequestHandler, transport: asyncio.Transport) -> bool:
-        """Whether there may be one more."""
-        return self._guard.lets_in(handler, transport)
+    def lets_in(self, handler: RequestHandler, address: str) -> bool:
+        """Whether there may be one more from an address, which is counted then."""
+        return self._guard.lets_in(handler, address)
+
+    def has_no_handshake(self, handler: RequestHandler) -> None:
+        """Count a connection that was let in and could not be encrypted."""
+        self._guard.has_no_handshake(handler)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        """Forget it, as aiohttp does."""
         super().connection_lost(handler, exc)
         self._guard.lost(handler)
 

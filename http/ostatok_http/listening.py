@@ -11,29 +11,7 @@ from aiohttp import web
 from ostatok.errors import OstatokError, SettingsError
 from ostatok.setting_types import PREFIX
 from ostatok.settings import Settings
-
-HANDSHAKE_SECONDS = 10.0
-
-
-class _Site(web.TCPSite):
-    """As aiohttp's, but for how long a TLS handshake may take: a minute, if nobody says.
-
-    Until it is done the connection is nobody's, and under none of our limits.
-    """
-
-    async def start(self) -> None:
-        await web.BaseSite.start(self)
-        server = self._runner.server
-        assert server is not None  # noqa: S101  # the runner is set up
-        self._server = await asyncio.get_running_loop().create_server(
-            server,
-            self._host,
-            self._port,
-            ssl=self._ssl_context,
-            backlog=self._backlog,
-            reuse_port=self._reuse_port,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS if self._ssl_context else None,
-        )
+from ostatok_http.handshakes import TlsSite
 
 
 async def listen(
@@ -49,7 +27,7 @@ async def listen(
     Raises :class:`OstatokError` when that is not possible.
     """
     host, port = place
-    site = _Site(
+    site = (web.TCPSite if tls is None else TlsSite)(
         runner,
         host,
         port,
