@@ -1,14 +1,16 @@
 """What doors cost: webhooks that are signed, and balances that are read by a token."""
 
 import asyncio
+import hmac
 import random
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import SecretStr
 from standardwebhooks import Webhook
@@ -27,39 +29,73 @@ from ostatok import api_token
 from ostatok.settings import Settings
 from ostatok_db.tokens import Token, TokenSession
 
-SECRET = "whsec_" + "YmVuY2g" * 6  # of the bench alone
-SOURCES = f"[bank]\naccept = [{{standard_webhooks = {{secrets = ['{SECRET}']}}}}]"
+SECRET = "YmVuY2g" * 6  # of the bench alone
 BALANCE = "balance:read"
 
 
-def write_signed(path: Path, mix: Mix) -> Path:
-    """Make the file of webhooks that is due now: a signature holds for five minutes."""
-    webhook, now = Webhook(SECRET), datetime.now(UTC)
+class Signing(NamedTuple):
+    """A way to sign webhooks."""
 
-    def signed(number: int, body: bytes) -> Job:
-        message = f"msg_{number}"
-        headers = {
-            "webhook-id": message,
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": webhook.sign(message, now, body.decode()),
-        }
-        return Job([post(PATH, body, headers)])
+    name: str
+    sources: str
+    headers: Callable[[int, bytes], Mapping[str, str]]
+    """Of the webhook of that number, with that body: what signs it now."""
 
-    return write_jobs(path, (signed(number, body) for number, (_, body) in enumerate(bodies(mix))))
+
+def _standard(number: int, body: bytes) -> Mapping[str, str]:
+    message, now = f"msg_{number}", datetime.now(UTC)
+    return {
+        "webhook-id": message,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(SECRET).sign(message, now, body.decode()),
+    }
+
+
+def _hmac(_: int, body: bytes) -> Mapping[str, str]:
+    return {"X-Signature": hmac.digest(SECRET.encode(), body, "sha256").hex()}
+
+
+STANDARD = Signing(
+    "Standard Webhooks",
+    f"[[bank.accept]]\nstandard_webhooks.secrets = ['whsec_{SECRET}']",
+    _standard,
+)
+HMAC = Signing(
+    "an HMAC header",
+    f"[[bank.accept]]\nhmac = {{header = 'X-Signature', secrets = ['{SECRET}']}}",
+    _hmac,
+)
+
+
+def write_signed(path: Path, mix: Mix, signing: Signing) -> Path:
+    """Make the file of webhooks that is due now: a signature may hold for five minutes."""
+    jobs = (
+        Job([post(PATH, body, signing.headers(number, body))])
+        for number, (_, body) in enumerate(bodies(mix))
+    )
+    return write_jobs(path, jobs)
 
 
 @asynccontextmanager
-async def signed_webhooks(lab: Lab, size: Size, *, against: str) -> AsyncIterator[Sides]:
-    """Sides: our receiver that checks signatures, and ``against``: bare.py, or itself, open."""
+async def signed_webhooks(
+    lab: Lab, size: Size, *, signing: Signing, against: str
+) -> AsyncIterator[Sides]:
+    """Sides: our receiver that checks signatures, and ``against``.
+
+    That is bare.py, which is sent the same requests, or itself, open, and sent unsigned ones.
+    """
     mix = Mix(size.of(100_000, 3_000), size.of(10_000, 200))
     warmup = mix.payments // 20
     settings = await lab.new_settings()
-    guarded = settings.model_copy(update={"sources": SecretStr(SOURCES)})
+    guarded = settings.model_copy(update={"sources": SecretStr(signing.sources)})
     unsigned = await asyncio.to_thread(write_webhooks, lab.folder / "webhooks", mix)
 
+    async def signed() -> Path:
+        return await asyncio.to_thread(write_signed, lab.folder / "signed", mix, signing)
+
     async def ours() -> Figures:
-        signed = await asyncio.to_thread(write_signed, lab.folder / "signed", mix)
-        rate = await acknowledged_per_second(lab, guarded, signed, warmup=warmup)
+        webhooks = await signed()
+        rate = await acknowledged_per_second(lab, guarded, webhooks, warmup=warmup)
         return {"acknowledged": rate}
 
     async def itself() -> Figures:
@@ -67,8 +103,9 @@ async def signed_webhooks(lab: Lab, size: Size, *, against: str) -> AsyncIterato
         return {"acknowledged": rate}
 
     async def bare() -> Figures:
+        webhooks = await signed()
         async with bare_aiohttp(lab) as port:
-            result = await load(port, unsigned, connections=CONNECTIONS, warmup=warmup)
+            result = await load(port, webhooks, connections=CONNECTIONS, warmup=warmup)
         assert all_200(result) == mix.payments
         return {"acknowledged": result.per_second}
 
@@ -125,21 +162,31 @@ def _make_token(settings: Settings) -> str:
 _ACKNOWLEDGED = f"webhooks acknowledged/s, {CONNECTIONS} connections"
 _READS = f"balance reads/s, {READERS} connections"
 
+
+def _question(name: str, signing: Signing) -> tuple[Question, Question]:
+    """Ask what checking signatures comes to, and what it costs."""
+    ours = f"one http process on Kafka that checks signatures ({signing.name})"
+    return (
+        Question(
+            name,
+            ours=ours,
+            against="an aiohttp handler that only reads and decodes them",
+            figures={"acknowledged": Figure(_ACKNOWLEDGED, "/s", at_least=0.8)},
+            sides=partial(signed_webhooks, signing=signing, against="bare"),
+        ),
+        Question(
+            f"{name}-cost",
+            ours=ours,
+            against="itself, open to all",
+            figures={"acknowledged": Figure(_ACKNOWLEDGED, "/s")},
+            sides=partial(signed_webhooks, signing=signing, against="itself"),
+        ),
+    )
+
+
 QUESTIONS = (
-    Question(
-        "webhooks-signed",
-        ours="one http process on Kafka that checks signatures (Standard Webhooks)",
-        against="an aiohttp handler that only reads and decodes",
-        figures={"acknowledged": Figure(_ACKNOWLEDGED, "/s", at_least=0.8)},
-        sides=partial(signed_webhooks, against="bare"),
-    ),
-    Question(
-        "webhooks-signed-cost",
-        ours="one http process on Kafka that checks signatures (Standard Webhooks)",
-        against="itself, open to all",
-        figures={"acknowledged": Figure(_ACKNOWLEDGED, "/s")},
-        sides=partial(signed_webhooks, against="itself"),
-    ),
+    *_question("webhooks-hmac", HMAC),
+    *_question("webhooks-signed", STANDARD),
     Question(
         "balances-token",
         ours="one http process on Postgres that asks for a token",
