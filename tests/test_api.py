@@ -171,10 +171,10 @@ def run_schemathesis(system: System, report: Path, *options: str) -> dict[str, A
 def test_nothing_comes_that_is_not_in_the_document(operated: System, tmp_path: Path) -> None:
     """Thousands of requests, one by one and along the links: no 5xx, nothing undescribed."""
     found = run_schemathesis(
-        operated, tmp_path / "report.json", "--generation-deterministic", "--max-examples", "100"
+        operated, tmp_path / "report.json", "--generation-deterministic", "--max-examples", "50"
     )
     assert found["complete"]
-    assert found["test_cases"]["generated"] > 2_500
+    assert found["test_cases"]["generated"] > 1_200
 
 
 @pytest.mark.long

@@ -15,7 +15,20 @@ from bench.pairs import ask, ask_in
 from bench.question import Size
 from bench.report import BEGIN, DOCUMENT, END, READMES, between, number
 
-OURS = [name for name, question in questions().items() if not question.needs]
+LIKE_ANOTHER = {
+    "applied-conflicts",
+    "applied-duplicates",
+    "balances-token-cost",
+    "webhooks-hmac-cost",
+    "webhooks-signed",
+}
+"""Those that run what the others run, with other data."""
+
+OURS = [
+    pytest.param(name, marks=pytest.mark.long) if name in LIKE_ANOTHER else name
+    for name, question in questions().items()
+    if not question.needs
+]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
