@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import os
 import random
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -91,7 +92,9 @@ async def signed_webhooks(
     unsigned = await asyncio.to_thread(write_webhooks, lab.folder / "webhooks", mix)
 
     async def signed() -> Path:
-        return await asyncio.to_thread(write_signed, lab.folder / "signed", mix, signing)
+        path = await asyncio.to_thread(write_signed, lab.folder / "signed", mix, signing)
+        await asyncio.to_thread(os.sync)  # Else the disk is still busy with it.
+        return path
 
     async def ours() -> Figures:
         webhooks = await signed()
