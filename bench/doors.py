@@ -7,6 +7,7 @@ import random
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -25,13 +26,22 @@ from bench.messages import get, post
 from bench.payments import Mix, bodies, fill
 from bench.question import Figure, Figures, Question, Sides, Size
 from bench.serving import bare_aiohttp, ostatok_http, ostatok_stream
-from bench.webhooks import CONNECTIONS, PATH, acknowledged_per_second, all_200, write_webhooks
+from bench.webhooks import (
+    CONNECTIONS,
+    PATH,
+    acknowledged_per_second,
+    all_200,
+    answered_per_second,
+    write_webhooks,
+)
 from ostatok import api_token
 from ostatok.settings import Settings
 from ostatok_db.tokens import Token, TokenSession
 
 SECRET = "YmVuY2g" * 6  # of the bench alone
 BALANCE = "balance:read"
+
+SidesOf = Callable[[Lab, Size], AbstractAsyncContextManager[Sides]]
 
 
 class Signing(NamedTuple):
@@ -97,8 +107,7 @@ async def signed_webhooks(
         return path
 
     async def ours() -> Figures:
-        webhooks = await signed()
-        rate = await acknowledged_per_second(lab, guarded, webhooks, warmup=warmup)
+        rate = await acknowledged_per_second(lab, guarded, await signed(), warmup=warmup)
         return {"acknowledged": rate}
 
     async def itself() -> Figures:
@@ -106,11 +115,8 @@ async def signed_webhooks(
         return {"acknowledged": rate}
 
     async def bare() -> Figures:
-        webhooks = await signed()
-        async with bare_aiohttp(lab) as port:
-            result = await load(port, webhooks, connections=CONNECTIONS, warmup=warmup)
-        assert all_200(result) == mix.payments
-        return {"acknowledged": result.per_second}
+        rate = await answered_per_second(lab, await signed(), mix, warmup=warmup)
+        return {"acknowledged": rate}
 
     await itself()  # As in webhooks.py: a broker that has just started is slow.
     yield Sides(ours, bare if against == "bare" else itself)
@@ -162,47 +168,48 @@ def _make_token(settings: Settings) -> str:
     return new.text
 
 
-_ACKNOWLEDGED = f"webhooks acknowledged/s, {CONNECTIONS} connections"
 _READS = f"balance reads/s, {READERS} connections"
 
 
-def _question(name: str, signing: Signing) -> tuple[Question, Question]:
-    """Ask what checking signatures comes to, and what it costs."""
-    ours = f"one http process on Kafka that checks signatures ({signing.name})"
-    return (
+def _with_its_cost(bounded: Question, *, itself: SidesOf) -> tuple[Question, Question]:
+    """Ask a question against a bare handler, and beside it what the doors cost."""
+    figures = {name: replace(one, at_least=None) for name, one in bounded.figures.items()}
+    cost = replace(
+        bounded,
+        name=f"{bounded.name}-cost",
+        against="itself, open to all",
+        figures=figures,
+        sides=itself,
+    )
+    return bounded, cost
+
+
+def _signed(name: str, signing: Signing) -> tuple[Question, Question]:
+    what = f"webhooks acknowledged/s, {CONNECTIONS} connections"
+    return _with_its_cost(
         Question(
             name,
-            ours=ours,
+            ours=f"one http process on Kafka that checks signatures ({signing.name})",
             against="an aiohttp handler that only reads and decodes them",
-            figures={"acknowledged": Figure(_ACKNOWLEDGED, "/s", at_least=0.8)},
+            figures={"acknowledged": Figure(what, "/s", at_least=0.8)},
             sides=partial(signed_webhooks, signing=signing, against="bare"),
         ),
-        Question(
-            f"{name}-cost",
-            ours=ours,
-            against="itself, open to all",
-            figures={"acknowledged": Figure(_ACKNOWLEDGED, "/s")},
-            sides=partial(signed_webhooks, signing=signing, against="itself"),
-        ),
+        itself=partial(signed_webhooks, signing=signing, against="itself"),
     )
 
 
 QUESTIONS = (
-    *_question("webhooks-hmac", HMAC),
-    *_question("webhooks-signed", STANDARD),
-    Question(
-        "balances-token",
-        ours="one http process on Postgres that asks for a token",
-        against="an aiohttp handler that answers a constant",
-        figures={"reads": Figure(_READS, "/s", at_least=0.7)},
-        sides=partial(guarded_balances, against="bare"),
-    ),
-    Question(
-        "balances-token-cost",
-        ours="one http process on Postgres that asks for a token",
-        against="itself, open to all",
-        figures={"reads": Figure(_READS, "/s")},
-        sides=partial(guarded_balances, against="itself"),
+    *_signed("webhooks-hmac", HMAC),
+    *_signed("webhooks-signed", STANDARD),
+    *_with_its_cost(
+        Question(
+            "balances-token",
+            ours="one http process on Postgres that asks for a token",
+            against="an aiohttp handler that answers a constant",
+            figures={"reads": Figure(_READS, "/s", at_least=0.7)},
+            sides=partial(guarded_balances, against="bare"),
+        ),
+        itself=partial(guarded_balances, against="itself"),
     ),
 )
 

@@ -43,6 +43,14 @@ async def acknowledged_per_second(
     return result.per_second
 
 
+async def answered_per_second(lab: Lab, webhooks: Path, mix: Mix, *, warmup: int) -> float:
+    """Post the webhooks of a mix to bare.py; see that each got its 200."""
+    async with bare_aiohttp(lab) as port:
+        result = await load(port, webhooks, connections=CONNECTIONS, warmup=warmup)
+    assert all_200(result) == mix.payments
+    return result.per_second
+
+
 def all_200(result: Result) -> int:
     """See that every answer was a 200; give how many there were."""
     assert result.statuses.keys() == {200}, f"Not all answers were 200: {result.statuses}"
@@ -74,10 +82,7 @@ async def against_bare(lab: Lab, size: Size) -> AsyncIterator[Sides]:
     await ours()
 
     async def theirs() -> Figures:
-        async with bare_aiohttp(lab) as port:
-            result = await load(port, webhooks, connections=CONNECTIONS, warmup=warmup)
-        assert all_200(result) == mix.payments
-        return {"acknowledged": result.per_second}
+        return {"acknowledged": await answered_per_second(lab, webhooks, mix, warmup=warmup)}
 
     yield Sides(ours, theirs)
 

@@ -1,4 +1,4 @@
-"""Letting go of a task that may not let go itself."""
+"""Letting go of tasks that may not let go themselves."""
 
 import asyncio
 from typing import Any
@@ -7,7 +7,9 @@ SECONDS_MAX = 0.5
 """How long its end is waited for: a frozen Postgres keeps a query it should cancel for 10 s."""
 
 
-async def give_up(task: asyncio.Task[Any]) -> None:
-    """Cancel a task, and wait for its end for a moment; what is left of it ends by itself."""
-    task.cancel()
-    await asyncio.wait({task}, timeout=SECONDS_MAX)
+async def give_up(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks, and wait for their end for a moment; what is left of them ends by itself."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=SECONDS_MAX)

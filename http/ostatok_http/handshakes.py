@@ -66,8 +66,8 @@ class _Handshakes:
 
     async def close(self) -> None:
         """Accept no more, and end what is under way."""
-        for task in (*self._accepting, *self._under_way):
-            await give_up(task)
+        await give_up(*self._accepting)
+        await give_up(*self._under_way)
 
     async def _accept_on(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()

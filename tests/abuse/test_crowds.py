@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiohttp import ClientSession
 from support.crowd import crowd
-from support.lone import Start, ask, port, start, wait_alive
+from support.lone import Start, ask, counted_on, port, start, wait_alive
 from support.system import wait_until
 from support.webhooks import GOOD, INN, JSON, WEBHOOK, Serve
 
@@ -28,9 +28,7 @@ def resident_kib(process: subprocess.Popen[bytes]) -> int:
 
 def metric(port: int, name: str) -> float:
     """What the service counts."""
-    lines = ask(port, "/metrics")[1].decode().splitlines()
-    (line,) = [line for line in lines if line.startswith(f"ostatok_http_{name} ")]
-    return float(line.split()[-1])
+    return counted_on(ask(port, "/metrics")[1].decode(), name)
 
 
 def test_ten_thousand_connections_are_held(start: Start, port: int) -> None:

@@ -10,8 +10,9 @@ from urllib.request import Request, urlopen
 import pytest
 import trustme
 from support.crowd import crowd
-from support.lone import Start, port, start
+from support.lone import Start, counted_on, port, start
 from support.system import wait_until
+from support.tls import tls_settings
 
 __all__ = ["port", "start"]
 
@@ -31,11 +32,7 @@ def files(tmp_path: Path, trusting: ssl.SSLContext) -> dict[str, Path]:
     """Give the settings of a service that encrypts."""
     authority = trustme.CA()
     authority.configure_trust(trusting)
-    ours = authority.issue_cert("127.0.0.1", "localhost")
-    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
-    chain.write_bytes(ours.cert_chain_pems[0].bytes())
-    ours.private_key_pem.write_to_path(str(key))
-    return {"http_tls_certificate_file": chain, "http_tls_key_file": key}
+    return tls_settings(authority, tmp_path)
 
 
 @pytest.fixture
@@ -60,9 +57,7 @@ def is_up(ask: Ask) -> bool:
 
 def metric(ask: Ask, name: str) -> float:
     """What the service counts."""
-    lines = ask("/metrics").decode().splitlines()
-    (line,) = [line for line in lines if line.startswith(f"ostatok_http_{name} ")]
-    return float(line.split()[-1])
+    return counted_on(ask("/metrics").decode(), name)
 
 
 def some(connection: socket.socket) -> bytes:

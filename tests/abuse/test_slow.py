@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import ClientSession
+from support.lone import counted_on
 from support.raw import Target, post, statuses
 from support.webhooks import INN, EmptyLedger, RecordingJournal, Serve
 
@@ -151,9 +152,7 @@ async def test_one_that_does_not_read_is_cut_off(serve: Serve, path: str) -> Non
 async def metric(client: ClientSession, name: str) -> float:
     """What the service counts."""
     async with client.get("/metrics") as answer:
-        text = await answer.text()
-    (line,) = [one for one in text.splitlines() if one.startswith(f"ostatok_http_{name} ")]
-    return float(line.split()[-1])
+        return counted_on(await answer.text(), name)
 
 
 async def test_a_storm_of_connections_reset_in_mid_body(

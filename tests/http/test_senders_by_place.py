@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 import trustme
 from aiohttp import ClientSession
+from support.tls import tls_settings
 from support.webhooks import GOOD, JSON, WEBHOOK, RecordingJournal, Serve
 
 NETWORKS = "[[bank.accept]]\nnetworks = ['203.0.113.0/24', '2001:db8::/32']\n"
@@ -88,16 +89,12 @@ async def test_a_certificate_is_shown_in_the_handshake(
     serve: Serve, tmp_path: Path, authority: trustme.CA, banks: trustme.LeafCert, way: str
 ) -> None:
     """By its fingerprint or its name; another one of the same CA, and none, are not let in."""
-    ours = authority.issue_cert("127.0.0.1")
-    files = {name: tmp_path / name for name in ("chain.pem", "key.pem", "ca.pem")}
-    files["chain.pem"].write_bytes(ours.cert_chain_pems[0].bytes())
-    ours.private_key_pem.write_to_path(str(files["key.pem"]))
-    authority.cert_pem.write_to_path(str(files["ca.pem"]))
+    ca = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca))
     client = await serve(
         sources=pinned(banks) if way == "pinned" else NAMED,
-        http_tls_certificate_file=files["chain.pem"],
-        http_tls_key_file=files["key.pem"],
-        http_tls_client_ca_file=files["ca.pem"],
+        http_tls_client_ca_file=ca,
+        **tls_settings(authority, tmp_path),
     )
     url = str(client._base_url).replace("http:", "https:")
     other = authority.issue_cert("other.example")

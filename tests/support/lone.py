@@ -74,6 +74,12 @@ def ask(port: int, path: str, body: bytes | None = None) -> tuple[int, bytes]:
             return error.code, error.read()
 
 
+def counted_on(page: str, name: str) -> float:
+    """What a page of /metrics says of a metric of the service, its labels with the name."""
+    (line,) = [line for line in page.splitlines() if line.startswith(f"ostatok_http_{name} ")]
+    return float(line.split()[-1])
+
+
 def wait_alive(port: int, process: subprocess.Popen[bytes]) -> None:
     """Wait until the process answers."""
     until = time.monotonic() + 30

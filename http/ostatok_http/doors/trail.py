@@ -139,14 +139,12 @@ class Trail:
 
     def _has_place(self, kind: _Kind) -> bool:
         """Whether one more kind is told apart; few are, so that to count them costs little."""
+        if len(self._tallies) >= KINDS_MAX:
+            return False
         if kind.who:
-            return len(self._tallies) < KINDS_MAX
+            return True
         strange = [one.door for one in self._tallies if not one.who]
-        return (
-            len(self._tallies) < KINDS_MAX
-            and len(strange) < STRANGE_KINDS_MAX
-            and strange.count(kind.door) < DOOR_KINDS_MAX
-        )
+        return len(strange) < STRANGE_KINDS_MAX and strange.count(kind.door) < DOOR_KINDS_MAX
 
     async def done(self, action: str, who: str, client: str, about: str, request_id: str) -> None:
         """Write down that somebody does something, before he does it.
